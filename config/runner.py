@@ -153,7 +153,9 @@ async def announce(children: Sequence[Child], web_url: str) -> None:
     for child in children:
         if child.ready_text:
             await child.ready.wait()
-    while web_url and not await answers(web_url):
+    while web_url:
+        if await answers(web_url):
+            break
         await asyncio.sleep(0.1)
     public = os.environ.get("PUBLIC_URL", web_url)
     say("all", f"ready: {public}/admin/ and sip:{os.environ.get('SIP_BIND', '0.0.0.0')}:{port('SIP_PORT', 5060)}")
