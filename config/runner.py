@@ -42,32 +42,40 @@ class Child:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
     process: asyncio.subprocess.Process | None = None
+    output: int = -1
 
     async def start(self) -> None:
         """Start it; should this runner die without a word, the kernel sends the child SIGTERM."""
-        self.process = await asyncio.create_subprocess_exec(
-            *self.command,
-            cwd=BASE_DIR,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
-            limit=LONGEST_LINE,
-        )
+        # A pipe of our own: asyncio takes a process for running as long as something it started holds asyncio's.
+        self.output, theirs = os.pipe()
+        try:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command,
+                cwd=BASE_DIR,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+                preexec_fn=lambda: _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+            )
+        finally:
+            os.close(theirs)
 
     async def run(self) -> int:
         """Print its lines until it ends and return its exit code."""
-        assert self.process and self.process.stdout
-        copying = asyncio.create_task(self._copy(self.process.stdout))
+        assert self.process
+        copying = asyncio.create_task(self._copy())
         code = await self.process.wait()
-        # Something it started may still hold the pipe, so the end of the output is not waited for without limit.
         await asyncio.wait([copying], timeout=0.5)
         copying.cancel()
         return code
 
-    async def _copy(self, lines: asyncio.StreamReader) -> None:
+    async def _copy(self) -> None:
+        lines = asyncio.StreamReader(limit=LONGEST_LINE)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(self.output, "rb")
+        )
         while True:
             try:
                 raw = await lines.readline()
