@@ -170,7 +170,7 @@ async def announce(children: Sequence[Child], web_url: str) -> None:
 
 
 async def answers(url: str) -> bool:
-    """Tell whether an HTTP server answers there."""
+    """Tell whether the web process answers there with anything but an error of its own."""
     parts = urlsplit(url)
     host = urlsplit(os.environ.get("PUBLIC_URL", url)).netloc
     try:
@@ -179,7 +179,8 @@ async def answers(url: str) -> bool:
         return False
     try:
         writer.write(f"GET /healthz HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-        return (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/")
+        status = (await asyncio.wait_for(reader.readline(), 5)).split()[1:2]
+        return bool(status) and status[0] < b"500"
     except (OSError, TimeoutError):
         return False
     finally:
@@ -238,7 +239,8 @@ def processes() -> list[Child]:
     """Name the three processes that make up Cordboard."""
     host, number = web_bind()
     manage = [sys.executable, "manage.py"]
-    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(number)]
+    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(number), "--no-ws"]
+    # granian's own default of 512 threads would be as many database connections.
     web += ["--workers", os.environ.get("WEB_WORKERS", "1"), "--blocking-threads", "4", "--no-access-log"]
     return [
         Child("web", [*web, "config.wsgi:application"]),
