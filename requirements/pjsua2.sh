@@ -189,6 +189,8 @@ get_source() {
 
 build_wheel() {
     local folder
+    # The lock is ours, so folders that are left belong to builds that were killed.
+    rm -rf "$cache"/build.??????
     work=$(mktemp -d "$cache/build.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     : >"$log"
