@@ -1,0 +1,88 @@
+"""PURE: may this INVITE come in? Twilio's rules for SIP domains, decided on a snapshot of the routing tables.
+
+The snapshot (`Directory`) is made by `routing.resolve` and kept in memory by the engine, so that a stranger's INVITE
+costs neither a query nor a row. Source: Twilio's pages on sending SIP and on SIP domains (design conformance §1.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from routing import digest
+from routing.answers import Admission, Application, Challenge, Deny, InviteFacts, Peer
+
+DOMAIN_NOT_FOUND = 32002
+NOT_ALLOWED = 32201
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A SIP domain as admission sees it.
+
+    `ip_mapped` and `credentials_mapped` say whether any list of that kind is mapped for calls, be it an empty one;
+    `networks` and `ha1` (username to HA1 with the domain's name as realm) are the contents of all mapped lists.
+    """
+
+    application: Application
+    ip_mapped: bool
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    credentials_mapped: bool
+    ha1: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """All SIP domains by lower-case name, and the one that answers for calls to any other host."""
+
+    domains: Mapping[str, Domain]
+    default: Domain | None = None
+
+    def find(self, host: str) -> Domain | None:
+        """Return the domain of a Request-URI's host."""
+        return self.domains.get(host.lower().removesuffix("."), self.default)
+
+
+def authenticate(directory: Directory, facts: InviteFacts, secret: str, now: float) -> Admission:
+    """Decide on an INVITE: let it in, challenge it, or refuse it.
+
+    With both kinds of list mapped both must pass; with none nobody may call. Wrong credentials are challenged again
+    (`Challenge.failed`), and whoever sees the whole call counts them.
+    """
+    domain = directory.find(facts.host)
+    if domain is None:
+        return Deny(404, DOMAIN_NOT_FOUND, f"there is no SIP domain {facts.host}")
+    name = domain.application.domain_name
+    if not (domain.ip_mapped or domain.credentials_mapped):
+        return Deny(403, NOT_ALLOWED, f"nobody may call {name} until a credential or IP access control list is mapped")
+    if domain.ip_mapped and not _listed(facts.source_ip, domain.networks):
+        return Deny(403, NOT_ALLOWED, f"{facts.source_ip} is in no IP access control list of {name}")
+    if domain.credentials_mapped:
+        return _check_credentials(domain, facts, secret, now)
+    return Peer(domain.application)
+
+
+def _check_credentials(domain: Domain, facts: InviteFacts, secret: str, now: float) -> Admission:
+    realm = domain.application.domain_name
+    bound = (secret, facts.call_id, facts.source_ip, now)
+    if facts.authorization is None:
+        return Challenge(digest.challenge(realm, *bound))
+    match digest.verify(facts.authorization, facts.method, realm, domain.ha1.get, *bound):
+        case digest.Verified(username):
+            return Peer(domain.application, username)
+        case digest.Rejected("stale" | "foreign-nonce"):
+            # stale=true lets the phone answer again by itself instead of asking its user for the password.
+            return Challenge(digest.challenge(realm, *bound, stale=True))
+        case digest.Rejected():
+            return Challenge(digest.challenge(realm, *bound), failed=True)
+
+
+def _listed(source_ip: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    try:
+        source: IPv4Address | IPv6Address = ip_address(source_ip)
+    except ValueError:
+        return False
+    # A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
+    mapped = source.ipv4_mapped if isinstance(source, IPv6Address) else None
+    return any((mapped or source) in network for network in networks)
