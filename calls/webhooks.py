@@ -1,0 +1,333 @@
+"""PURE: what our requests to web applications say and how they are signed; no request is made here.
+
+The only file of the engine and the worker that knows the wire names (`CallSid`, `DialCallStatus`, …). Parameters are
+ordered lists of pairs, because a name may occur twice. Sources: Twilio's pages on TwiML requests, `<Dial>`, status
+callbacks, webhook security and connection overrides (design conformance §1.7–1.11).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
+
+API_VERSION = "2010-04-01"
+USER_AGENT = "TwilioProxy/1.1"
+
+BAD_URL = 11100
+BAD_OVERRIDES = 11243
+URL_NOT_ABSOLUTE = 15004
+
+Parameters = list[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
+
+# What a URL may hold unescaped; the percent sign too, since the escapes that are there already must stay as they are.
+_URL_SAFE = "!#$%&'()*+,/:;=?@[]~"
+_HOST = re.compile(r"[\w.:-]+")
+_USERINFO = re.compile(r"(?<=//)[^/?#]*@")
+
+
+class WebhookError(ValueError):
+    """A URL that cannot be requested; `code` is Twilio's error code, `message` is for the operator."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceCall:
+    """What every voice request tells about its call; empty fields are left out of the request.
+
+    `headers` are those of the INVITE (inbound) or of the final response (a dialled leg), any names, as received.
+    """
+
+    call_sid: str
+    account_sid: str
+    from_address: str
+    to_address: str
+    status: str
+    direction: str
+    parent_call_sid: str = ""
+    forwarded_from: str = ""
+    sip_domain: str = ""
+    sip_domain_sid: str = ""
+    sip_username: str = ""
+    sip_call_id: str = ""
+    sip_source_ip: str = ""
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DialResult:
+    """How a `<Dial>` ended: `duration` in seconds, None if nobody answered; `headers` of the final response."""
+
+    status: str
+    call_sid: str
+    duration: int | None = None
+    bridged: bool = False
+    recording_url: str = ""
+    sip_call_id: str = ""
+    sip_code: int = 0
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What only the last status callback of a call tells: seconds talked, SIP code, the recording if there was one."""
+
+    duration: int
+    sip_code: int = 0
+    recording_sid: str = ""
+    recording_url: str = ""
+    recording_duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingState:
+    """A recording as its status callback tells it: `call_sid` is the leg that ran `<Dial>`, `duration` in seconds."""
+
+    account_sid: str
+    call_sid: str
+    sid: str
+    url: str
+    status: str
+    channels: int
+    start_time: float
+    source: str
+    track: str
+    duration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """How a URL wants to be requested, in seconds; `retry_on` holds any of `4xx`, `5xx`, `ct`, `rt`."""
+
+    connect_timeout: float = 5.0
+    read_timeout: float = 15.0
+    total_timeout: float = 15.0
+    retries: int = 1
+    retry_on: frozenset[str] = frozenset({"ct"})
+
+
+def sign(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> str:
+    """Return the X-Twilio-Signature of a request: of a GET without `params`, of a POST with its form parameters.
+
+    `url` is what `signed_url` returned and what is requested. Source: Twilio's page on webhook security.
+    """
+    # Sorted by name, then value, and each pair once: that is what the validators of Twilio's libraries do.
+    text = url + "".join(name + value for name, value in sorted(set(params)))
+    digest = hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()
+    return base64.b64encode(digest).decode()
+
+
+def signed_url(url: str) -> str:
+    """Return the URL that is requested and signed: no fragment, no user and password, nothing left to escape.
+
+    An HTTP client must send it byte for byte, or the receiver will compute another signature.
+    """
+    parts = _split(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    path = quote(parts.path or "/", safe=_URL_SAFE)
+    query = quote(parts.query, safe=_URL_SAFE)
+    return SplitResult(parts.scheme, netloc, path, query, "").geturl()
+
+
+def with_query(url: str, params: Sequence[tuple[str, str]]) -> str:
+    """Return `signed_url(url)` with the parameters of a GET request after its own query."""
+    base = signed_url(url)
+    if not params:
+        return base
+    return base + ("&" if "?" in base else "?") + urlencode(params)
+
+
+def credentials(url: str) -> tuple[str, str] | None:
+    """Return user and password for HTTP authentication if the URL holds them."""
+    userinfo, at, _ = _split(url).netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    return (unquote(user), unquote(password)) if at else None
+
+
+def resolve_url(base: str, url: str) -> str:
+    """Return the absolute form of a URL in TwiML, relative to the document's own URL `base`.
+
+    Raise `WebhookError` 15004 if it is relative and there is no base (TwiML that was given inline), 11100 if the result
+    is no http(s) URL.
+    """
+    try:
+        joined = urljoin(base, url.strip())
+        relative = not urlsplit(joined).scheme
+    except ValueError:
+        raise WebhookError(BAD_URL, f"URL {_shown(url)} is malformed") from None
+    if relative:
+        raise WebhookError(URL_NOT_ABSOLUTE, f"URL {_shown(url)} is relative, and the TwiML was not fetched from a URL")
+    _split(joined)
+    return joined
+
+
+def connection_overrides(url: str) -> Overrides:
+    """Return the connection overrides in the fragment of a URL, such as `#ct=2000&rc=2&rp=5xx,ct`.
+
+    Unknown keys, and a fragment that is only an anchor, are ignored; a value that is out of range raises `WebhookError`
+    11243. Source: Twilio's page on webhook connection overrides.
+    """
+    given = dict(parse_qsl(_split(url).fragment, keep_blank_values=True))
+    return Overrides(
+        connect_timeout=_number(given, "ct", 100, 10_000, 5_000) / 1000,
+        read_timeout=_number(given, "rt", 100, 15_000, 15_000) / 1000,
+        total_timeout=_number(given, "tt", 100, 15_000, 15_000) / 1000,
+        retries=_number(given, "rc", 0, 5, 1),
+        retry_on=_retry_on(given.get("rp", "ct")),
+    )
+
+
+def voice_parameters(call: VoiceCall) -> Parameters:
+    """Return the parameters of every request for TwiML about this call (conformance §1.7)."""
+    return [
+        ("CallSid", call.call_sid),
+        ("AccountSid", call.account_sid),
+        ("From", call.from_address),
+        ("To", call.to_address),
+        ("Caller", call.from_address),
+        ("Called", call.to_address),
+        ("CallStatus", call.status),
+        ("ApiVersion", API_VERSION),
+        ("Direction", call.direction),
+        *_present(
+            ("ForwardedFrom", call.forwarded_from),
+            ("ParentCallSid", call.parent_call_sid),
+            ("SipDomain", call.sip_domain),
+            ("SipDomainSid", call.sip_domain_sid),
+            ("SipUsername", call.sip_username),
+            ("SipCallId", call.sip_call_id),
+            ("SipSourceIp", call.sip_source_ip),
+        ),
+        *((f"SipHeader_{name}", value) for name, value in call.headers if _passed_on(name)),
+    ]
+
+
+def dial_parameters(result: DialResult) -> Parameters:
+    """Return what the request to the action URL of `<Dial>` tells besides the parent's voice parameters (§1.8)."""
+    return [
+        ("DialCallStatus", result.status),
+        *_present(("DialCallSid", result.call_sid), ("DialCallDuration", _text(result.duration))),
+        ("DialBridged", "true" if result.bridged else "false"),
+        *_present(
+            ("RecordingUrl", result.recording_url),
+            ("DialSipCallId", result.sip_call_id),
+            ("DialSipResponseCode", _text(result.sip_code or None)),
+        ),
+        *((f"DialSipHeader_{name}", value) for name, value in result.headers if _passed_on(name)),
+    ]
+
+
+def status_parameters(call: VoiceCall, sequence: int, time: float, completion: Completion | None = None) -> Parameters:
+    """Return the parameters of a status callback (§1.9): `sequence` counts the sent ones of a call from 0.
+
+    `time` is when the event happened, in seconds since the epoch; the completed event has a `completion`.
+    """
+    return [
+        *voice_parameters(call),
+        *(_completion_parameters(completion) if completion else []),
+        ("Timestamp", rfc2822(time)),
+        ("CallbackSource", "call-progress-events"),
+        ("SequenceNumber", str(sequence)),
+    ]
+
+
+def recording_parameters(recording: RecordingState) -> Parameters:
+    """Return the parameters of a recording status callback (§1.10); the URL has no extension."""
+    return [
+        ("AccountSid", recording.account_sid),
+        ("CallSid", recording.call_sid),
+        ("RecordingSid", recording.sid),
+        ("RecordingUrl", recording.url),
+        ("RecordingStatus", recording.status),
+        *_present(("RecordingDuration", _text(recording.duration))),
+        ("RecordingChannels", str(recording.channels)),
+        ("RecordingStartTime", rfc2822(recording.start_time)),
+        ("RecordingSource", recording.source),
+        ("RecordingTrack", recording.track),
+    ]
+
+
+def fallback_parameters(code: int, url: str) -> Parameters:
+    """Return what a request to the fallback URL tells besides the parameters of the failed one: error code and URL.
+
+    The URL is told without its user, password and fragment: the fallback may be somebody else's server.
+    """
+    return [("ErrorCode", str(code)), ("ErrorUrl", _without_secrets(url))]
+
+
+def rfc2822(epoch: float) -> str:
+    """Return a time as Twilio writes it: `Sun, 25 Mar 2018 09:53:19 +0000`."""
+    return format_datetime(datetime.fromtimestamp(int(epoch), UTC))
+
+
+def _completion_parameters(completion: Completion) -> Parameters:
+    return [
+        ("CallDuration", str(completion.duration)),
+        ("Duration", str(math.ceil(completion.duration / 60))),
+        *_present(
+            ("SipResponseCode", _text(completion.sip_code or None)),
+            ("RecordingUrl", completion.recording_url),
+            ("RecordingSid", completion.recording_sid),
+            ("RecordingDuration", _text(completion.recording_duration)),
+        ),
+    ]
+
+
+def _present(*params: tuple[str, str]) -> Parameters:
+    return [(name, value) for name, value in params if value]
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _passed_on(header: str) -> bool:
+    """Say whether a SIP header of the far side is told to the application: X- headers and User-to-User."""
+    lowered = header.lower()
+    return lowered.startswith("x-") or lowered == "user-to-user"
+
+
+def _split(url: str) -> SplitResult:
+    """Split an absolute http(s) URL; raise `WebhookError` if it is none."""
+    try:
+        parts = urlsplit(url.strip())
+        valid = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise WebhookError(BAD_URL, f"URL {_shown(url)} is not http:// or https:// with a host name and a valid port")
+    return parts
+
+
+def _without_secrets(url: str) -> str:
+    return _USERINFO.sub("", url.partition("#")[0])
+
+
+def _shown(url: str) -> str:
+    return repr(_without_secrets(url)[:200])
+
+
+def _number(given: dict[str, str], key: str, low: int, high: int, default: int) -> int:
+    text = given.get(key, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and low <= int(text) <= high):
+        raise WebhookError(BAD_OVERRIDES, f"connection override {key}={text[:20]}: give a number from {low} to {high}")
+    return int(text)
+
+
+def _retry_on(text: str) -> frozenset[str]:
+    known = frozenset({"4xx", "5xx", "ct", "rt"})
+    asked = frozenset(text.split(","))
+    if not asked <= known | {"all"}:
+        raise WebhookError(BAD_OVERRIDES, f"connection override rp={text[:80]}: give 4xx, 5xx, ct, rt or all")
+    return known if "all" in asked else asked
