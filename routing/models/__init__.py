@@ -1,0 +1,27 @@
+"""What operators edit: who may call (accounts, SIP domains, lists) and where calls go (endpoints, groups, routes)."""
+
+from routing.models.access import (
+    Credential,
+    CredentialList,
+    IpAccessControlList,
+    IpAddress,
+    SipDomain,
+)
+from routing.models.base import Account, Region, RoutingVersion
+from routing.models.targets import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember, Route
+
+__all__ = [
+    "MAX_NOUNS",
+    "Account",
+    "Credential",
+    "CredentialList",
+    "Endpoint",
+    "IpAccessControlList",
+    "IpAddress",
+    "Region",
+    "RingGroup",
+    "RingGroupMember",
+    "Route",
+    "RoutingVersion",
+    "SipDomain",
+]

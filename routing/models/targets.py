@@ -1,0 +1,420 @@
+"""Where calls go: endpoints, ring groups with their members in order, and the routes that lead to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from routing import sipuri
+from routing.fields import SecretField, is_set
+from routing.models.access import SipDomain, url_field
+from routing.models.base import Account, Region, method_field
+from routing.validators import (
+    normal_events,
+    parse_headers,
+    validate_caller_id,
+    validate_pattern,
+    validate_username,
+    with_code,
+)
+
+MAX_NOUNS = 10  # Twilio: one <Dial> takes at most ten nouns
+
+
+def sip_error(error: sipuri.SipUriError) -> str:
+    """Return the error's text with its code, as operators read it."""
+    return f"{error.message} (error {error.code})"
+
+
+class Endpoint(models.Model):
+    """A phone, trunk or application that calls are sent to: what a `<Sip>` noun says."""
+
+    class Transport(models.TextChoices):
+        AS_IN_URI = "", "As in the SIP URI (UDP if it names none)"
+        UDP = "udp", "UDP"
+        TCP = "tcp", "TCP"
+        TLS = "tls", "TLS"
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="endpoints")
+    name = models.CharField(max_length=64, help_text="Whose phone, or which trunk.")
+    uri = models.CharField(
+        "SIP URI",
+        max_length=1300,
+        help_text="Where it is reached, such as sip:alice@198.51.100.7:5060. Under 255 characters. "
+        "Transport, region and headers in it move to their own fields.",
+    )
+    transport = models.CharField(
+        max_length=3,
+        blank=True,
+        choices=Transport.choices,
+        default=Transport.AS_IN_URI,
+        help_text="Without a port in the URI, UDP and TCP use 5060 and TLS 5061.",
+    )
+    region = models.ForeignKey(
+        Region,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="endpoints",
+        help_text="Where its calls are sent from. Empty: as in the SIP URI, else the default region.",
+    )
+    username = models.CharField(
+        max_length=255,
+        blank=True,
+        validators=[validate_username],
+        help_text="For digest authentication, if the endpoint asks for it; with the password, or neither.",
+    )
+    password = SecretField(
+        blank=True,
+        default="",
+        max_length=255,
+        help_text="Never shown again: empty keeps it. Empty the username to drop it.",
+    )
+    headers = models.TextField(
+        "custom headers",
+        blank=True,
+        help_text="One on each line, as Name: value. Names begin with X-, or are User-to-User. "
+        "Under 1024 characters once encoded.",
+    )
+    status_callback = url_field("status callback URL", "Told of the progress of each call to this endpoint.")
+    status_callback_events = models.CharField(
+        "status callback events",
+        max_length=64,
+        blank=True,
+        help_text="Which of initiated, ringing, answered and completed it is told of. None: completed.",
+    )
+    status_callback_method = method_field("status callback method")
+    screening_url = url_field(
+        "screening URL", "TwiML that the one who answers hears before the two are connected; Hangup in it declines."
+    )
+    screening_method = method_field("screening method")
+    enabled = models.BooleanField(default=True, help_text="A disabled endpoint is not rung.")
+
+    class Meta:
+        ordering = ("name", "id")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def address(self) -> str:
+        """Return the plain SIP address, for lists."""
+        try:
+            return sipuri.parse(self.uri).address
+        except sipuri.SipUriError:
+            return self.uri
+
+    def sip_uri(self) -> sipuri.SipUri:
+        """Return the URI with transport, region and custom headers in it; raise `SipUriError` or `ValidationError`."""
+        parsed = sipuri.parse(self.uri)
+        uri = replace(
+            parsed,
+            transport=cast(sipuri.Transport, self.transport or parsed.transport),
+            region=self.region.code if self.region else parsed.region,
+        )
+        return uri.with_headers(parse_headers(self.headers))
+
+    def clean(self) -> None:
+        """Move what the URI says of transport, region and headers into their fields; refuse contradictions."""
+        try:
+            parsed = sipuri.parse(self.uri)
+        except sipuri.SipUriError as error:
+            raise ValidationError({"uri": sip_error(error)}) from error
+        if parsed.password:
+            raise ValidationError(
+                {"uri": "Take the password out of the URI: username and password have their own fields."}
+            )
+        self._take_transport(parsed)
+        self._take_region(parsed)
+        self._take_headers(parsed)
+        self._check_login()
+        try:
+            self.status_callback_events = normal_events(self.status_callback_events)
+        except ValidationError as error:
+            raise ValidationError({"status_callback_events": error}) from error
+        self.uri = replace(parsed, transport="udp", region="", headers=()).text
+
+    def _take_transport(self, parsed: sipuri.SipUri) -> None:
+        text = self.uri.lower()
+        if ";transport=" not in text and not text.lstrip().startswith("sips:"):
+            return
+        if self.transport and self.transport != parsed.transport:
+            raise ValidationError(
+                {
+                    "transport": f"The SIP URI says {parsed.transport.upper()} and this says {self.transport.upper()}: "
+                    f"choose “{self.Transport.AS_IN_URI.label}”, or take the transport out of the URI."
+                }
+            )
+        self.transport = parsed.transport
+
+    def _take_region(self, parsed: sipuri.SipUri) -> None:
+        if not parsed.region:
+            return
+        named = Region.objects.filter(models.Q(code=parsed.region) | models.Q(edge=parsed.region)).first()
+        if named is None:
+            known = ", ".join(Region.objects.values_list("code", flat=True))
+            raise ValidationError({"uri": f"There is no region {parsed.region}: use one of {known}, or leave it out."})
+        if self.region and self.region != named:
+            raise ValidationError(
+                {"region": f"The SIP URI says {parsed.region}: choose that region, or take it out of the URI."}
+            )
+        self.region = named
+
+    def _take_headers(self, parsed: sipuri.SipUri) -> None:
+        try:
+            headers = parsed.headers + parse_headers(self.headers)
+            replace(parsed, headers=headers)
+        except sipuri.SipUriError as error:
+            raise ValidationError({"headers": sip_error(error)}) from error
+        except ValidationError as error:
+            raise ValidationError({"headers": error}) from error
+        names = [name.lower() for name, _ in headers]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValidationError({"headers": f"{twice} is given twice: keep one (the SIP URI may have headers too)."})
+        self.headers = "\n".join(f"{name}: {value}" for name, value in headers)
+
+    def _check_login(self) -> None:
+        if self.username and not is_set(self, "password"):
+            raise ValidationError({"password": "Enter the password too, or empty the username (error 13249)."})
+        if is_set(self, "password") and not self.username:
+            raise ValidationError({"username": "Enter the username that the password belongs to (error 13249)."})
+
+
+class RingGroup(models.Model):
+    """Endpoints that ring together or one after the other: what a `<Dial>` says."""
+
+    class Strategy(models.TextChoices):
+        PARALLEL = "parallel", "Parallel – all at once, the first to answer gets the call"
+        SEQUENTIAL = "sequential", "Sequential – one after the other, in order"
+
+    class Record(models.TextChoices):
+        NO = "do-not-record", "Do not record"
+        ANSWER = "record-from-answer", "From answer, one channel"
+        RINGING = "record-from-ringing", "From ringing, one channel"
+        ANSWER_DUAL = "record-from-answer-dual", "From answer, two channels (caller left)"
+        RINGING_DUAL = "record-from-ringing-dual", "From ringing, two channels (caller left)"
+
+    class Fallback(models.TextChoices):
+        HANGUP = "hangup", "Hang up"
+        GROUP = "group", "Ring another group"
+        ENDPOINT = "endpoint", "Ring an endpoint"
+        SAY = "say", "Say something and hang up"
+
+    class RingTone(models.TextChoices):
+        AUTOMATIC = "", "Automatic"
+        AT = "at", "Austria"
+        AU = "au", "Australia"
+        BG = "bg", "Bulgaria"
+        BR = "br", "Brazil"
+        BE = "be", "Belgium"
+        CH = "ch", "Switzerland"
+        CL = "cl", "Chile"
+        CN = "cn", "China"
+        CZ = "cz", "Czechia"
+        DE = "de", "Germany"
+        DK = "dk", "Denmark"
+        EE = "ee", "Estonia"
+        ES = "es", "Spain"
+        FI = "fi", "Finland"
+        FR = "fr", "France"
+        GR = "gr", "Greece"
+        HU = "hu", "Hungary"
+        IL = "il", "Israel"
+        IN = "in", "India"
+        IT = "it", "Italy"
+        LT = "lt", "Lithuania"
+        JP = "jp", "Japan"
+        MX = "mx", "Mexico"
+        MY = "my", "Malaysia"
+        NL = "nl", "Netherlands"
+        NO = "no", "Norway"
+        NZ = "nz", "New Zealand"
+        PH = "ph", "Philippines"
+        PL = "pl", "Poland"
+        PT = "pt", "Portugal"
+        RU = "ru", "Russia"
+        SE = "se", "Sweden"
+        SG = "sg", "Singapore"
+        TH = "th", "Thailand"
+        TW = "tw", "Taiwan"
+        UK = "uk", "United Kingdom"
+        US = "us", "United States"
+        US_OLD = "us-old", "United States (old)"
+        VE = "ve", "Venezuela"
+        ZA = "za", "South Africa"
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="ring_groups")
+    name = models.CharField(max_length=64, help_text="Who answers here, such as Support.")
+    strategy = models.CharField(max_length=10, choices=Strategy.choices, default=Strategy.PARALLEL)
+    ring_timeout = models.PositiveSmallIntegerField(
+        "ring timeout",
+        default=30,
+        validators=[MinValueValidator(5), MaxValueValidator(600)],
+        help_text="Seconds to ring, 5 to 600; each member for itself when sequential.",
+    )
+    time_limit = models.PositiveIntegerField(
+        "time limit",
+        default=14400,
+        validators=[MinValueValidator(1), MaxValueValidator(14400)],
+        help_text="Seconds after which a connected call is ended, 1 to 14400 (four hours).",
+    )
+    answer_on_bridge = models.BooleanField(
+        "answer on bridge",
+        default=True,
+        help_text="The caller hears ringing, and the call is answered only when a member has answered.",
+    )
+    record = models.CharField(max_length=24, choices=Record.choices, default=Record.NO)
+    caller_id = models.CharField(
+        "caller ID",
+        max_length=64,
+        blank=True,
+        validators=[validate_caller_id],
+        help_text="What the members see as the caller: letters, digits and + - _ . only. Empty: the caller's own.",
+    )
+    hangup_on_star = models.BooleanField(
+        "hang up on *", default=False, help_text="The caller can end the call to the member by pressing *."
+    )
+    ring_tone = models.CharField(
+        "ring tone",
+        max_length=6,
+        blank=True,
+        choices=RingTone.choices,
+        default=RingTone.AUTOMATIC,
+        help_text="The ringing that the caller hears. Automatic: what the called side sends.",
+    )
+    fallback = models.CharField(
+        "if nobody answers",
+        max_length=8,
+        choices=Fallback.choices,
+        default=Fallback.HANGUP,
+        help_text="What happens then.",
+    )
+    fallback_group = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="fallback_of", verbose_name="other group"
+    )
+    fallback_endpoint = models.ForeignKey(
+        Endpoint, models.PROTECT, null=True, blank=True, related_name="fallback_of", verbose_name="endpoint"
+    )
+    fallback_text = models.TextField(
+        "spoken message", max_length=4096, blank=True, help_text="Read to the caller, then the call is hung up."
+    )
+
+    class Meta:
+        ordering = ("name", "id")
+        verbose_name = "ring group"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Refuse a fallback that is incomplete, foreign, or leads back here."""
+        needed = {"group": "fallback_group", "endpoint": "fallback_endpoint", "say": "fallback_text"}.get(self.fallback)
+        if needed and not getattr(self, needed):
+            raise ValidationError({needed: "Fill this in, or choose something else for “if nobody answers”."})
+        for field in ("fallback_group", "fallback_endpoint"):
+            check_account(self.account_id, field, getattr(self, field))
+        if self.fallback == self.Fallback.GROUP:
+            self._check_loop()
+
+    def _check_loop(self) -> None:
+        names, seen, group = [self.name], {self.pk}, self.fallback_group
+        while group and group.fallback == self.Fallback.GROUP and group.pk not in seen:
+            names.append(group.name)
+            seen.add(group.pk)
+            group = group.fallback_group
+        if group and group.pk in seen:
+            chain = " → ".join([*names, group.name])
+            raise ValidationError(
+                {
+                    "fallback_group": f"{chain}: an unanswered call would go round for ever. Choose another group."
+                }
+            )
+
+
+def check_account(account_sid: str, field: str, other: Endpoint | RingGroup | None) -> None:
+    """Refuse something of another account."""
+    if other and other.account_id != account_sid:
+        raise ValidationError({field: f"{other} belongs to another account: choose one of the same account."})
+
+
+def check_members(strategy: str, enabled: int) -> None:
+    """Refuse a parallel group with more members than one `<Dial>` takes."""
+    if strategy == RingGroup.Strategy.PARALLEL and enabled > MAX_NOUNS:
+        text = (
+            f"{enabled} enabled members, but at most {MAX_NOUNS} can ring at once: make the strategy sequential, "
+            "disable some, or split the group and let this one fall back to the other."
+        )
+        raise with_code(13250, text)
+
+
+class RingGroupMember(models.Model):
+    """An endpoint's place in a ring group."""
+
+    group = models.ForeignKey(RingGroup, models.CASCADE, related_name="members")
+    endpoint = models.ForeignKey(Endpoint, models.CASCADE, related_name="memberships")
+    enabled = models.BooleanField(default=True, help_text="A disabled member is not rung.")
+    position = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ("position", "id")
+        verbose_name = "member"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["group", "endpoint"],
+                name="routing_member_once",
+                violation_error_message="This endpoint is in the group already: keep one of the two.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.endpoint)
+
+
+class Route(models.Model):
+    """What a dialled user means at a SIP domain; the first route in order that matches is taken."""
+
+    domain = models.ForeignKey(SipDomain, models.CASCADE, related_name="routes", verbose_name="SIP domain")
+    pattern = models.CharField(
+        "dialled user",
+        max_length=128,
+        validators=[validate_pattern],
+        help_text="What is before the @ of the dialled address: 100, a prefix such as 555*, or * for everything.",
+    )
+    position = models.PositiveIntegerField(default=0)
+    group = models.ForeignKey(RingGroup, models.PROTECT, null=True, blank=True, related_name="routes")
+    endpoint = models.ForeignKey(Endpoint, models.PROTECT, null=True, blank=True, related_name="routes")
+    url = url_field("TwiML URL", "A TwiML application elsewhere that takes over the call.")
+    method = method_field("method")
+    enabled = models.BooleanField(default=True, help_text="A disabled route is passed over.")
+
+    class Meta:
+        ordering = ("position", "id")
+
+    def __str__(self) -> str:
+        return f"{self.pattern} at {self.domain}"
+
+    def matches(self, user: str) -> bool:
+        """Say whether the pattern covers this dialled user."""
+        if self.pattern.endswith("*"):
+            return user.startswith(self.pattern[:-1])
+        return user == self.pattern
+
+    def clean(self) -> None:
+        """Refuse anything but exactly one destination, of the domain's account."""
+        chosen = [name for name in ("group", "endpoint", "url") if getattr(self, name)]
+        if len(chosen) != 1:
+            text = "Choose exactly one destination: a group, an endpoint, or a TwiML URL."
+            raise ValidationError(dict.fromkeys(chosen[1:] or ["group"], text))
+        if self.domain_id:
+            for field in ("group", "endpoint"):
+                check_account(self.domain.account_id, field, getattr(self, field))
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; a new route comes last."""
+        if self._state.adding and not self.position:
+            self.position = 1 + (Route.objects.aggregate(last=models.Max("position"))["last"] or 0)
+        super().save(*args, **kwargs)

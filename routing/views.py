@@ -1,0 +1,145 @@
+"""The TwiML app: answers voice requests of the engine, or of Twilio itself, that an account of ours has signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+from twilio.request_validator import RequestValidator
+
+from routing import resolve, sipuri
+from routing.fields import SecretError
+from routing.models import Account, Endpoint, RingGroup
+from routing.resolve import Destination
+from routing.voice import Context, Served, document, follow_up, spoken_test
+
+Handler = Callable[..., Served]
+_WITH_FALLBACK = ("fallback_group", "fallback_endpoint__region")
+
+
+def signed(handler: Handler) -> Callable[..., HttpResponse]:
+    """Let `handler(params, account, …)` answer requests that the account named by AccountSid has signed."""
+
+    @csrf_exempt
+    @require_http_methods(["GET", "POST"])
+    @wraps(handler)
+    def view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        params = request.POST if request.method == "POST" else request.GET
+        account = _signer(request, params)
+        if isinstance(account, HttpResponse):
+            return account
+        return _response(handler(params, account, request.GET, **kwargs))
+
+    return view
+
+
+def _signer(request: HttpRequest, params: QueryDict) -> Account | HttpResponse:
+    """Return the account that has signed the request, or the refusal that says which check failed."""
+    signature = request.headers.get("X-Twilio-Signature", "")
+    if not signature:
+        return _refuse("The X-Twilio-Signature header is missing.")
+    if not (sid := params.get("AccountSid", "")):
+        return _refuse("The AccountSid parameter is missing.")
+    account = resolve.account_for(sid)
+    if account is None:
+        return _refuse(f"There is no account {sid[:34]}.")
+    if not account.is_active:
+        return _refuse(f"Account {sid} is {account.status}.")
+    try:
+        validator = RequestValidator(account.auth_token)
+    except SecretError as error:
+        return HttpResponse(f"{error}.\n", status=500, content_type="text/plain; charset=utf-8")
+    urls = (settings.PUBLIC_URL + request.get_full_path(), request.build_absolute_uri())
+    if not any(validator.validate(url, request.POST, signature) for url in urls):
+        text = f"The signature does not match: it must be made with the auth token of {sid} over {urls[0]}"
+        return _refuse(f"{text} and the POST parameters. If the address is wrong, correct PUBLIC_URL in .env.")
+    return account
+
+
+def _refuse(text: str) -> HttpResponse:
+    return HttpResponse(f"{text}\n", status=403, content_type="text/plain; charset=utf-8")
+
+
+def _response(served: Served) -> HttpResponse:
+    response = HttpResponse(served.xml, content_type="text/xml; charset=utf-8")
+    if served.route_id:
+        response["X-Cordboard-Route"] = str(served.route_id)
+    if served.group_id:
+        response["X-Cordboard-Group"] = str(served.group_id)
+    return response
+
+
+def dialled_user(to: str) -> str:
+    """Return what was dialled: the user of a SIP URI, or the text itself when it is a number or a name."""
+    if "@" not in to and not to.lower().startswith(("sip:", "sips:")):
+        return to.strip()
+    try:
+        return sipuri.parse(to).user
+    except sipuri.SipUriError:
+        return to.partition("@")[0].partition(":")[2]
+
+
+def context_of(params: QueryDict, query: QueryDict) -> Context:
+    """Read what the request says of the call, and what our own action URL carried."""
+    visited = tuple(int(text) for text in query.get("visited", "").split(",") if text.isdecimal())
+    return Context(
+        call_status=params.get("CallStatus", ""),
+        dial_call_status=params.get("DialCallStatus", ""),
+        route_id=_number(query.get("route", "")),
+        start=_number(query.get("start", "")),
+        visited=visited,
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 18 else 0
+
+
+def _nothing(what: str, context: Context) -> Served:
+    return document(Destination(None, (f"There is no {what} in this account any more.",)), context)
+
+
+@signed
+def voice(params: QueryDict, account: Account, query: QueryDict) -> Served:
+    """Answer a call to a SIP domain: what the first route that matches the dialled user says."""
+    user = dialled_user(params.get("To") or params.get("Called") or "")
+    found = resolve.destination(account, params.get("SipDomain", ""), user, params.get("SipDomainSid", ""))
+    return document(found, Context(call_status=params.get("CallStatus", "")))
+
+
+@signed
+def dial_action_group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
+    """Answer what follows the `<Dial>` of a ring group."""
+    context = context_of(params, query)
+    ring_group = RingGroup.objects.filter(pk=pk, account=account).select_related(*_WITH_FALLBACK).first()
+    # Somebody may have deleted the group while it rang; a call that was answered still ends as it should.
+    return follow_up(ring_group, context)
+
+
+@signed
+def dial_action_endpoint(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
+    """Answer what follows the `<Dial>` of a single endpoint."""
+    return follow_up(None, context_of(params, query), group_id=_number(query.get("group", "")))
+
+
+@signed
+def group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
+    """Answer what a call that was placed to a ring group runs: the group's `<Dial>`."""
+    context = context_of(params, query)
+    ring_group = RingGroup.objects.filter(pk=pk, account=account).select_related(*_WITH_FALLBACK).first()
+    if ring_group is None:
+        return _nothing(f"ring group {pk}", context)
+    return document(Destination(ring_group, ("This call was placed to ring the group.",)), context)
+
+
+@signed
+def endpoint(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
+    """Answer what a call that was placed to an endpoint runs: a short spoken message."""
+    if not Endpoint.objects.filter(pk=pk, account=account).exists():
+        return _nothing(f"endpoint {pk}", context_of(params, query))
+    return spoken_test()
