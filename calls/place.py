@@ -1,0 +1,227 @@
+"""Outbound calls that somebody asks for: queued as rows here, claimed and placed by an engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from calls.ledger import user_part
+from calls.models import URL_LENGTH, Call, CallRequest
+from routing import sipuri
+from routing.fields import SecretError
+from routing.models import Account, Endpoint, Region
+from routing.sid import new_sid
+from routing.validators import validate_caller_id, validate_url
+
+log = logging.getLogger(__name__)
+
+LONGEST_TIMEOUT = 600
+TWIML_LENGTH = 65_536
+# Twilio's codes for a refused `POST Calls` (design conformance §1.12).
+NOT_ACTIVE = 20005
+BAD_URL, BAD_TIMEOUT, BAD_METHOD, BAD_TO, BAD_FROM, BAD_LOGIN = 21205, 21208, 21209, 21211, 21212, 21225
+
+
+class PlaceError(ValueError):
+    """A call that cannot be queued; `code` is Twilio's error code, `message` names the field and the fix."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCall:
+    """A queued call that is this engine's to place: `to` is the SIP URI in full, `queued` seconds since the epoch."""
+
+    sid: str
+    account_sid: str
+    auth_token: str = field(repr=False)
+    to: str
+    from_address: str
+    region: str
+    url: str
+    method: str
+    fallback_url: str
+    twiml: str
+    timeout: int
+    username: str
+    password: str = field(repr=False)
+    queued: float
+
+
+def queue_call(
+    account: Account,
+    to: str,
+    from_address: str,
+    *,
+    url: str = "",
+    method: str = "POST",
+    fallback_url: str = "",
+    twiml: str = "",
+    timeout: int = 60,
+    username: str = "",
+    password: str = "",
+) -> Call:
+    """Queue a call to a SIP URI that runs the TwiML of `url`, or `twiml` itself, when it is answered.
+
+    Raise `PlaceError` if something is wrong with it. An engine of the URI's region takes it within a second or so.
+    """
+    if not account.is_active:
+        raise PlaceError(NOT_ACTIVE, f"Account {account} is {account.status}: only an active account may place calls.")
+    uri = _parse(to)
+    region = _region(uri.region)
+    _check_from(from_address)
+    _check_twiml(url, fallback_url, method, twiml)
+    if bool(username) != bool(password):
+        raise PlaceError(BAD_LOGIN, "Give username and password together, or neither.")
+    if not 1 <= timeout <= LONGEST_TIMEOUT:
+        raise PlaceError(BAD_TIMEOUT, f"timeout: {timeout} is not between 1 and {LONGEST_TIMEOUT} seconds.")
+    now = timezone.now()
+    with transaction.atomic():
+        call = Call.objects.create(
+            sid=new_sid("CA"),
+            account=account,
+            direction=Call.Direction.OUTBOUND_API,
+            status=Call.Status.QUEUED,
+            from_address=from_address,
+            to_address=uri.address,
+            from_user=user_part(from_address),
+            to_user=user_part(uri.address),
+            start_time=now,
+            region=region,
+            endpoint=_endpoint(account, uri.address),
+        )
+        CallRequest.objects.create(
+            call=call,
+            to=uri.text,
+            caller_id=from_address,
+            url=url,
+            method=method,
+            fallback_url=fallback_url,
+            twiml=twiml,
+            timeout=timeout,
+            username=username,
+            password=password,
+            created=now,
+        )
+    log.info("call=%s queued to %s in region %s", call.sid, uri.address, region)
+    return call
+
+
+def ring(endpoint: Endpoint, path: str, *, from_address: str) -> Call:
+    """Queue a call to an endpoint, with its own credentials, that runs the TwiML of a path of this Cordboard."""
+    try:
+        uri, password = endpoint.sip_uri(), endpoint.password
+    except sipuri.SipUriError as error:
+        raise PlaceError(error.code, f"Endpoint {endpoint}: {error.message}") from error
+    except (ValidationError, SecretError) as error:
+        why = error.messages[0] if isinstance(error, ValidationError) else str(error)
+        raise PlaceError(BAD_TO, f"Endpoint {endpoint}: {why}") from error
+    url = settings.PUBLIC_URL + path
+    return queue_call(endpoint.account, uri.text, from_address, url=url, username=endpoint.username, password=password)
+
+
+def _parse(to: str) -> sipuri.SipUri:
+    try:
+        return sipuri.parse(to)
+    except sipuri.SipUriError as error:
+        raise PlaceError(error.code, f"to: {error.message}") from error
+
+
+def _region(name: str) -> str:
+    wanted = Q(code=name) | Q(edge=name) if name else Q(is_default=True)
+    found = Region.objects.filter(wanted).first()
+    if found is None and name:
+        known = ", ".join(Region.objects.values_list("code", flat=True))
+        raise PlaceError(BAD_TO, f"to: there is no region {name}; use one of {known}, or leave it out.")
+    if found is None:
+        raise PlaceError(BAD_TO, "No region is the default: mark one of them as the default in the admin.")
+    return found.code
+
+
+def _check_from(text: str) -> None:
+    if text.lower().startswith(("sip:", "sips:")):
+        try:
+            sipuri.parse(text)
+        except sipuri.SipUriError as error:
+            raise PlaceError(BAD_FROM, f"from: {error.message}") from error
+        return
+    try:
+        validate_caller_id(text)
+    except ValidationError as error:
+        raise PlaceError(BAD_FROM, f"from: {error.messages[0]}") from error
+
+
+def _check_twiml(url: str, fallback_url: str, method: str, twiml: str) -> None:
+    if bool(url) == bool(twiml):
+        raise PlaceError(BAD_URL, "Give either url or twiml: what the called party hears must come from one of them.")
+    if len(twiml) > TWIML_LENGTH:
+        raise PlaceError(BAD_URL, f"twiml: {len(twiml)} characters; at most {TWIML_LENGTH}.")
+    if method not in ("GET", "POST"):
+        raise PlaceError(BAD_METHOD, f"method: {method} is neither GET nor POST.")
+    for name, value in (("url", url), ("fallback_url", fallback_url)):
+        if len(value) > URL_LENGTH:
+            raise PlaceError(BAD_URL, f"{name}: {len(value)} characters; at most {URL_LENGTH}.")
+        try:
+            if value:
+                validate_url(value)
+        except ValidationError as error:
+            raise PlaceError(BAD_URL, f"{name}: {error.messages[0]}") from error
+
+
+def _endpoint(account: Account, address: str) -> Endpoint | None:
+    mine = Endpoint.objects.filter(account=account).order_by("-enabled", "pk")
+    return next((endpoint for endpoint in mine if endpoint.address == address), None)
+
+
+def claim(engine: str, regions: Collection[str], limit: int) -> list[ClaimedCall]:
+    """Take up to `limit` queued calls of these regions for this engine, oldest first.
+
+    Each is taken by one conditional UPDATE, so two engines never take the same call.
+    """
+    waiting = CallRequest.objects.filter(claimed_by="", call__status=Call.Status.QUEUED, call__region__in=regions)
+    claimed = []
+    for request in waiting.select_related("call__account").order_by("created")[:limit]:
+        free = CallRequest.objects.filter(pk=request.pk, claimed_by="", call__status=Call.Status.QUEUED)
+        if not free.update(claimed_by=engine, claimed_at=timezone.now()):
+            continue  # another engine was quicker
+        try:
+            claimed.append(_claimed(request))
+        except SecretError as error:
+            _give_up(request, str(error))
+    return claimed
+
+
+def _claimed(request: CallRequest) -> ClaimedCall:
+    call = request.call
+    return ClaimedCall(
+        sid=call.sid,
+        account_sid=call.account_id,
+        auth_token=call.account.auth_token,
+        to=request.to,
+        from_address=request.caller_id,
+        region=call.region,
+        url=request.url,
+        method=request.method,
+        fallback_url=request.fallback_url,
+        twiml=request.twiml,
+        timeout=request.timeout,
+        username=request.username,
+        password=request.password,
+        queued=request.created.timestamp(),
+    )
+
+
+def _give_up(request: CallRequest, why: str) -> None:
+    log.error("call=%s cannot be placed: %s", request.pk, why)
+    Call.objects.filter(pk=request.pk, status=Call.Status.QUEUED).update(
+        status=Call.Status.FAILED, reason=f"The call was not placed: {why}.", ended_by="engine", end_time=timezone.now()
+    )
