@@ -1,0 +1,117 @@
+"""PURE: what the engine tells about calls, as values that go through the journal into the database.
+
+A `CallRecord` entry is the whole row, so that a later one replaces an earlier one and applying one twice changes
+nothing; events, recordings and notes carry their own identifier for the same reason. Times are seconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One leg as the call log keeps it (a Twilio "Call" is one leg).
+
+    `sip_code` is the final response of the leg's INVITE, 0 when there was none. `ended_by` is one of caller, callee,
+    engine, operator; `reason` is one plain sentence for the operator. `group_id` and `route_id` are what our own
+    TwiML app said it used, 0 when unknown.
+    """
+
+    sid: str
+    account_sid: str
+    direction: str
+    status: str
+    from_address: str
+    to_address: str
+    start_time: float
+    engine: str = ""
+    parent_sid: str = ""
+    ring_time: float | None = None
+    answer_time: float | None = None
+    end_time: float | None = None
+    duration: int | None = None
+    sip_call_id: str = ""
+    sip_code: int = 0
+    ended_by: str = ""
+    reason: str = ""
+    error_code: int = 0
+    domain_sid: str = ""
+    sip_username: str = ""
+    source_ip: str = ""
+    region: str = ""
+    route_id: int = 0
+    group_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventEntry:
+    """Something that happened to a call, for its timeline; `number` counts from 0 within the call."""
+
+    call_sid: str
+    number: int
+    time: float
+    name: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingEntry:
+    """A recording: `files` are the WAV files on the engine's disk, one per channel (parent first).
+
+    `status` is `in-progress` while they grow and `processing` once they are closed; the worker makes it `completed`.
+    """
+
+    sid: str
+    account_sid: str
+    call_sid: str
+    source: str
+    channels: int
+    track: str
+    start_time: float
+    status: str
+    files: tuple[str, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteEntry:
+    """A Twilio Notification: something went wrong (or was doubtful) and the operator should be able to read it."""
+
+    sid: str
+    account_sid: str
+    call_sid: str
+    time: float
+    code: int
+    level: str
+    message: str
+    url: str = ""
+    method: str = ""
+    response_status: int = 0
+    response_body: str = ""
+
+
+Entry = CallRecord | EventEntry | RecordingEntry | NoteEntry
+KINDS: dict[str, type[Any]] = {
+    "call": CallRecord,
+    "event": EventEntry,
+    "recording": RecordingEntry,
+    "note": NoteEntry,
+}
+_NAMES = {cls: name for name, cls in KINDS.items()}
+
+
+def to_json(entry: Entry) -> dict[str, Any]:
+    """Return the entry as a JSON object whose key `kind` names its class."""
+    return {"kind": _NAMES[type(entry)], **asdict(entry)}
+
+
+def from_json(data: dict[str, Any]) -> Entry:
+    """Return the entry of a JSON object made by `to_json`; keys that this version does not know are ignored."""
+    cls = KINDS[data["kind"]]
+    fields = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+    if cls is RecordingEntry:
+        fields["files"] = tuple(fields["files"])
+    entry: Entry = cls(**fields)
+    return entry
