@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.urls import reverse
 from twilio.twiml.voice_response import VoiceResponse
 
 from calls.place import PlaceError, queue_call
@@ -68,7 +69,7 @@ def _group_url(account: Account, name: str) -> str:
     groups = RingGroup.objects.filter(account=account)
     match list(groups.filter(name__iexact=name)[:2]):
         case [group]:
-            return f"{settings.PUBLIC_URL}/voice/group/{group.pk}/"
+            return f"{settings.PUBLIC_URL}{reverse('voice-group', args=[group.pk])}"
         case []:
             known = ", ".join(groups.values_list("name", flat=True)) or "there is none"
             raise CommandError(f"--group: no ring group is named {name!r}; known: {known}.")
