@@ -164,7 +164,7 @@ _TABLE = """
 13325 E A <Play> inside <Gather> points to something that is not audio.
       Serve WAV or MP3 with an audio content type.
 13326 W The input attribute of <Gather> has an unknown value.
-      Use dtmf.
+      Set it to dtmf; speech is not recognised here.
 13410 W The loop of <Play> is not a number from 0 up.
       Correct the attribute; 1 was used.
 13420 E <Play> points to something that is not audio.
@@ -272,7 +272,7 @@ _TABLE = """
 21224 W SipAuthPassword has a character that is not allowed.
       Use printable characters.
 21225 W SipAuthUsername was given without SipAuthPassword.
-      Give both.
+      Give both parameters or neither.
 21226 W SIP calls are not enabled for this account.
       Enable the account in the admin.
 21227 W The headers in the SIP URI are too long.

@@ -213,9 +213,9 @@ def _split_userinfo(userinfo: str) -> tuple[str, str]:
 
 def _split_hostport(hostport: str) -> tuple[str, int | None]:
     if hostport.startswith("["):
-        host, _, tail = hostport[1:].partition("]")
+        host, bracket, tail = hostport[1:].partition("]")
+        host = _ipv6(host if bracket else hostport)
         colon, port = tail[:1], tail[1:]
-        host = _ipv6(host)
     else:
         host, colon, port = hostport.partition(":")
         host = host.lower()
