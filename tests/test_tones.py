@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sipengine.tones import RING_TONES, Cadence
 
 # The values of `ringTone` on Twilio's <Dial> page.
-COUNTRIES = (
-    "at au bg br be ch cl cn cz de dk ee es fi fr gr hu il in it lt jp mx my nl no nz ph pl pt ru se sg th uk us "
-    "us-old tw ve za"
-).split()
+COUNTRIES = re.findall(
+    r"\S+",
+    """
+    at au bg br be ch cl cn cz de dk ee es fi fr gr hu il in it lt jp mx my nl no nz ph pl pt ru se sg th uk us us-old
+    tw ve za
+    """,
+)
 
 
 def test_it_has_a_tone_for_every_country_of_the_dial_page_and_no_other() -> None:
