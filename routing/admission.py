@@ -68,14 +68,12 @@ def _check_credentials(domain: Domain, facts: InviteFacts, secret: str, now: flo
     bound = (secret, facts.call_id, facts.source_ip, now)
     if facts.authorization is None:
         return Challenge(digest.challenge(realm, *bound))
-    match digest.verify(facts.authorization, facts.method, realm, domain.ha1.get, *bound):
-        case digest.Verified(username):
-            return Peer(domain.application, username)
-        case digest.Rejected("stale" | "foreign-nonce"):
-            # stale=true lets the phone answer again by itself instead of asking its user for the password.
-            return Challenge(digest.challenge(realm, *bound, stale=True))
-        case digest.Rejected():
-            return Challenge(digest.challenge(realm, *bound), failed=True)
+    verdict = digest.verify(facts.authorization, facts.method, realm, domain.ha1.get, *bound)
+    if isinstance(verdict, digest.Verified):
+        return Peer(domain.application, verdict.username)
+    # stale=true lets the phone answer again by itself instead of asking its user for the password.
+    stale = verdict.why in ("stale", "foreign-nonce")
+    return Challenge(digest.challenge(realm, *bound, stale=stale), failed=not stale)
 
 
 def _listed(source_ip: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
