@@ -1,0 +1,102 @@
+"""The look of the admin: name, styles and the sidebar, for `settings.UNFOLD`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+
+def _link(app: str, model: str) -> Callable[[HttpRequest], str]:
+    def link(request: HttpRequest) -> str:
+        try:
+            return reverse(f"admin:{app}_{model}_changelist")
+        except NoReverseMatch:
+            return ""
+
+    return link
+
+
+def _allowed(app: str, model: str) -> Callable[[HttpRequest], bool]:
+    link = _link(app, model)
+
+    def allowed(request: HttpRequest) -> bool:
+        return bool(link(request)) and request.user.has_perm(f"{app}.view_{model}")
+
+    return allowed
+
+
+def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": _link(app, model), "permission": _allowed(app, model)}
+
+
+def _static(path: str) -> Callable[[HttpRequest], str]:
+    def url(request: HttpRequest) -> str:
+        from django.templatetags.static import static
+
+        return static(path)
+
+    return url
+
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Cordboard",
+    "SITE_HEADER": "Cordboard",
+    "SITE_SUBHEADER": "Programmable SIP voice",
+    "SITE_SYMBOL": "settings_phone",
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "STYLES": [_static("routing/admin.css")],
+    "COMMAND": {"search_models": True},
+    "SIDEBAR": {
+        "show_search": False,
+        "command_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Calls",
+                "items": [
+                    _item("Calls", "call", "calls", "call"),
+                    _item("Recordings", "mic", "calls", "recording"),
+                    _item("Notifications", "error", "calls", "notification"),
+                    _item("Webhook deliveries", "webhook", "calls", "webhookdelivery"),
+                ],
+            },
+            {
+                "title": "Routing",
+                "separator": True,
+                "items": [
+                    _item("Routes", "alt_route", "routing", "route"),
+                    _item("Ring groups", "ring_volume", "routing", "ringgroup"),
+                    _item("Endpoints", "deskphone", "routing", "endpoint"),
+                    _item("Regions", "public", "routing", "region"),
+                ],
+            },
+            {
+                "title": "SIP access",
+                "separator": True,
+                "items": [
+                    _item("SIP domains", "dns", "routing", "sipdomain"),
+                    _item("Credential lists", "key", "routing", "credentiallist"),
+                    _item("IP access control lists", "shield", "routing", "ipaccesscontrollist"),
+                ],
+            },
+            {
+                "title": "System",
+                "separator": True,
+                "collapsible": True,
+                "items": [
+                    _item("Accounts", "badge", "routing", "account"),
+                    _item("Users", "person", "auth", "user"),
+                    _item("User groups", "group", "auth", "group"),
+                    _item("Queued tasks", "pending_actions", "django_q", "ormq"),
+                    _item("Finished tasks", "task_alt", "django_q", "success"),
+                    _item("Failed tasks", "report", "django_q", "failure"),
+                    _item("Scheduled tasks", "schedule", "django_q", "schedule"),
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,409 @@
+"""The admin pages of who may call and where calls go.
+
+Other apps add their own actions to these classes: `RingGroupAdmin.actions` and `EndpointAdmin.actions` are lists.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from routing import admin_system as admin_system
+from routing import resolve
+from routing.forms import EndpointForm, MemberForm, MemberFormSet, RouteOrderFormSet, SipDomainForm
+from routing.models import (
+    Account,
+    Credential,
+    CredentialList,
+    Endpoint,
+    IpAccessControlList,
+    IpAddress,
+    Region,
+    RingGroup,
+    RingGroupMember,
+    Route,
+    SipDomain,
+)
+from routing.models.base import new_auth_token
+from routing.resolve import Destination
+from routing.theme import ModelAdmin, TabularInline, display
+from routing.voice import Context, document
+
+NOBODY = (
+    "Nobody may call %s: map a credential list or an IP access control list to it (SIP access control, on its page)."
+)
+
+
+def served(destination: Destination, note: str = "") -> SafeString:
+    """Return the TwiML that is served now, and why, as HTML; passwords are masked."""
+    result = document(destination, Context(call_status="ringing", mask_secrets=True))
+    why = (note, *result.why) if note else result.why
+    return SafeString(render_to_string("routing/served.html", {"twiml": result.pretty, "why": why}))
+
+
+def link(obj: Any, text: str = "") -> SafeString:
+    """Return a link to the page of an object."""
+    url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+    return format_html('<a href="{}" class="cb-link">{}</a>', url, text or str(obj))
+
+
+@admin.action(description="Enable")
+def enable(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    """Enable what is selected."""
+    messages.success(request, f"{queryset.update(enabled=True)} enabled.")
+
+
+@admin.action(description="Disable")
+def disable(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    """Disable what is selected."""
+    messages.success(request, f"{queryset.update(enabled=False)} disabled.")
+
+
+@admin.register(Account)
+class AccountAdmin(ModelAdmin[Account]):
+    list_display = ("friendly_name", "sid", "status_label", "created")
+    list_filter = ("status",)
+    search_fields = ("friendly_name", "sid")
+    fields = ("friendly_name", "sid", "auth_token", "status")
+    actions = ["draw_auth_token"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:
+        return ("sid",)
+
+    @display(description="Status", ordering="status", label={"Active": "success", "Suspended": "warning"})
+    def status_label(self, account: Account) -> str:
+        return account.get_status_display()
+
+    @admin.action(description="Draw a new auth token and show it once", permissions=["change"])
+    def draw_auth_token(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Replace the tokens: whoever signs with or checks against the old one must get the new one."""
+        for account in queryset:
+            account.auth_token = new_auth_token()
+            account.save()
+            self.log_change(request, account, "Drew a new auth token.")
+            text = f"New auth token of {account} ({account.sid}), shown only now: {account.auth_token}"
+            messages.warning(request, text)
+
+
+@admin.register(Region)
+class RegionAdmin(ModelAdmin[Region]):
+    list_display = ("code", "location", "edge", "way_out", "is_default")
+    search_fields = ("code", "edge", "location")
+    fieldsets = (
+        (None, {"fields": ("code", "edge", "location", "is_default")}),
+        ("Way out", {"fields": ("local_address", "outbound_proxy")}),
+    )
+
+    @display(description="Way out")
+    def way_out(self, region: Region) -> str:
+        return region.outbound_proxy or region.local_address or "this engine's own address"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Region | None = None) -> bool:
+        """Keep the default region: calls that name no region need it."""
+        return super().has_delete_permission(request, obj) and not (obj and obj.is_default)
+
+
+class CredentialInline(TabularInline[Credential, CredentialList]):
+    model = Credential
+    fields = ("username", "password")
+
+
+@admin.register(CredentialList)
+class CredentialListAdmin(ModelAdmin[CredentialList]):
+    list_display = ("friendly_name", "count", "domains", "account")
+    list_select_related = ("account",)
+    search_fields = ("friendly_name", "sid", "credentials__username")
+    autocomplete_fields = ("account",)
+    fields = ("friendly_name", "account", "sid")
+    readonly_fields = ("sid",)
+    inlines = (CredentialInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CredentialList]:
+        counted = Count("credentials", distinct=True)
+        return super().get_queryset(request).annotate(number=counted).prefetch_related("sip_domains")
+
+    @display(description="Credentials", ordering="number")
+    def count(self, row: Any) -> int:
+        return int(row.number)
+
+    @display(description="SIP domains")
+    def domains(self, row: CredentialList) -> str:
+        return ", ".join(map(str, row.sip_domains.all())) or "none"
+
+
+@admin.register(Credential)
+class CredentialAdmin(ModelAdmin[Credential]):
+    list_display = ("username", "credential_list")
+    list_select_related = ("credential_list",)
+    list_filter = ("credential_list",)
+    search_fields = ("username", "sid")
+    autocomplete_fields = ("credential_list",)
+    fields = ("credential_list", "username", "password")
+
+
+class IpAddressInline(TabularInline[IpAddress, IpAccessControlList]):
+    model = IpAddress
+    fields = ("friendly_name", "ip_address", "cidr_prefix_length")
+
+
+@admin.register(IpAccessControlList)
+class IpAccessControlListAdmin(ModelAdmin[IpAccessControlList]):
+    list_display = ("friendly_name", "networks", "domains", "account")
+    list_select_related = ("account",)
+    search_fields = ("friendly_name", "sid", "ip_addresses__ip_address")
+    autocomplete_fields = ("account",)
+    fields = ("friendly_name", "account", "sid")
+    readonly_fields = ("sid",)
+    inlines = (IpAddressInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IpAccessControlList]:
+        return super().get_queryset(request).prefetch_related("sip_domains", "ip_addresses")
+
+    @display(description="Networks")
+    def networks(self, row: IpAccessControlList) -> str:
+        found = [str(address.network) for address in row.ip_addresses.all()]
+        return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "") or "none"
+
+    @display(description="SIP domains")
+    def domains(self, row: IpAccessControlList) -> str:
+        return ", ".join(map(str, row.sip_domains.all())) or "none"
+
+
+@admin.register(IpAddress)
+class IpAddressAdmin(ModelAdmin[IpAddress]):
+    list_display = ("friendly_name", "network", "ip_access_control_list")
+    list_select_related = ("ip_access_control_list",)
+    list_filter = ("ip_access_control_list",)
+    search_fields = ("friendly_name", "ip_address")
+    autocomplete_fields = ("ip_access_control_list",)
+    fields = ("ip_access_control_list", "friendly_name", "ip_address", "cidr_prefix_length")
+
+
+@admin.register(SipDomain)
+class SipDomainAdmin(ModelAdmin[SipDomain]):
+    form = SipDomainForm
+    list_display = ("domain_name", "friendly_name", "who_may_call", "application", "is_default")
+    list_filter = ("account",)
+    search_fields = ("domain_name", "friendly_name", "sid")
+    autocomplete_fields = ("account", "credential_lists", "ip_access_control_lists")
+    readonly_fields = ("sid",)
+    fieldsets = (
+        (None, {"fields": ("domain_name", "friendly_name", "account", "is_default", "sid")}),
+        ("SIP access control", {"fields": ("credential_lists", "ip_access_control_lists")}),
+        (
+            "TwiML application",
+            {
+                "fields": (
+                    ("voice_url", "voice_method"),
+                    ("voice_fallback_url", "voice_fallback_method"),
+                    ("voice_status_callback_url", "voice_status_callback_method"),
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SipDomain]:
+        return super().get_queryset(request).prefetch_related("credential_lists", "ip_access_control_lists")
+
+    @display(description="Who may call", label={"Nobody": "danger"})
+    def who_may_call(self, domain: SipDomain) -> str:
+        ways = []
+        if domain.credential_lists.all():
+            ways.append("Credentials")
+        if domain.ip_access_control_lists.all():
+            ways.append("IP addresses")
+        return " and ".join(ways) or "Nobody"
+
+    @display(description="TwiML from", ordering="voice_url")
+    def application(self, domain: SipDomain) -> str:
+        return domain.voice_url or "the routes here"
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Warn on the page of a domain that nobody may call."""
+        domain = SipDomain.objects.filter(pk=object_id).first()
+        if request.method == "GET" and domain and self.who_may_call(domain) == "Nobody":
+            messages.warning(request, NOBODY % domain)
+        return super().change_view(request, object_id, *args, **kwargs)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Warn when a domain is left that nobody may call."""
+        super().save_related(request, form, formsets, change)
+        if "_continue" not in request.POST and self.who_may_call(form.instance) == "Nobody":
+            messages.warning(request, NOBODY % form.instance)
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(ModelAdmin[Endpoint]):
+    form = EndpointForm
+    list_display = ("name", "address", "transport_label", "region", "groups", "enabled")
+    list_filter = ("enabled", "transport", "region", "account")
+    list_select_related = ("region",)
+    search_fields = ("name", "uri", "username")
+    autocomplete_fields = ("account",)
+    actions = [enable, disable]
+    readonly_fields = ("served_now", "used_by")
+    fieldsets = (
+        (None, {"fields": ("name", "account", "uri", ("transport", "region"), "enabled")}),
+        ("Authentication", {"fields": (("username", "password"),)}),
+        ("Custom headers", {"fields": ("headers",)}),
+        (
+            "Callbacks",
+            {
+                "fields": (
+                    ("status_callback", "status_callback_method"),
+                    "status_callback_events",
+                    ("screening_url", "screening_method"),
+                )
+            },
+        ),
+        ("What it serves now", {"fields": ("served_now", "used_by")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        memberships = RingGroupMember.objects.select_related("group")
+        return super().get_queryset(request).prefetch_related(Prefetch("memberships", memberships))
+
+    @display(description="Address", ordering="uri")
+    def address(self, endpoint: Endpoint) -> str:
+        return endpoint.address
+
+    @display(description="Transport", ordering="transport")
+    def transport_label(self, endpoint: Endpoint) -> str:
+        return (endpoint.transport or "udp").upper()
+
+    @display(description="Ring groups")
+    def groups(self, endpoint: Endpoint) -> str:
+        return ", ".join(str(membership.group) for membership in endpoint.memberships.all()) or "none"
+
+    @admin.display(description="TwiML")
+    def served_now(self, endpoint: Endpoint) -> str:
+        if endpoint.pk is None:
+            return "Shown once the endpoint is saved."
+        return served(Destination(endpoint, ("A route that leads to this endpoint.",)))
+
+    @admin.display(description="Used by")
+    def used_by(self, endpoint: Endpoint) -> str:
+        if endpoint.pk is None:
+            return "Nothing yet."
+        groups = [membership.group for membership in endpoint.memberships.select_related("group")]
+        return links([*groups, *endpoint.fallback_of.all(), *endpoint.routes.select_related("domain")])
+
+
+def links(objects: list[Any]) -> str:
+    """Return links to all these objects, each with what it is."""
+    if not objects:
+        return "Nothing yet."
+    rows = ((obj._meta.verbose_name, link(obj)) for obj in dict.fromkeys(objects))
+    return format_html_join(", ", "{} {}", rows)
+
+
+class MemberInline(TabularInline[RingGroupMember, RingGroup]):
+    model = RingGroupMember
+    form = MemberForm
+    formset = MemberFormSet
+    # The ordering field must be listed, and last: without it Unfold moves rows but does not save the order.
+    fields = ("endpoint", "enabled", "position")
+    autocomplete_fields = ("endpoint",)
+    ordering_field = "position"
+    hide_ordering_field = True
+    verbose_name_plural = "members, in order – drag to sort"
+
+
+@admin.register(RingGroup)
+class RingGroupAdmin(ModelAdmin[RingGroup]):
+    list_display = ("name", "strategy_label", "count", "ring_timeout", "record_label", "if_nobody_answers")
+    list_filter = ("strategy", "record", "fallback", "account")
+    list_select_related = ("fallback_group", "fallback_endpoint")
+    search_fields = ("name", "members__endpoint__name")
+    autocomplete_fields = ("account", "fallback_group", "fallback_endpoint")
+    actions: list[Any] = []
+    inlines = (MemberInline,)
+    readonly_fields = ("served_now", "used_by")
+    conditional_fields = {
+        "fallback_group": "fallback == 'group'",
+        "fallback_endpoint": "fallback == 'endpoint'",
+        "fallback_text": "fallback == 'say'",
+    }
+    fieldsets = (
+        (None, {"fields": ("name", "account", "strategy", "ring_timeout")}),
+        ("If nobody answers", {"fields": ("fallback", "fallback_group", "fallback_endpoint", "fallback_text")}),
+        (
+            "The call",
+            {"fields": ("answer_on_bridge", "hangup_on_star", "record", "time_limit", "caller_id", "ring_tone")},
+        ),
+        ("What it serves now", {"fields": ("served_now", "used_by")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RingGroup]:
+        return super().get_queryset(request).annotate(number=Count("members", distinct=True))
+
+    @display(description="Strategy", ordering="strategy", label={"Parallel": "info", "Sequential": "success"})
+    def strategy_label(self, group: RingGroup) -> str:
+        return group.strategy.capitalize()
+
+    @display(description="Members", ordering="number")
+    def count(self, group: Any) -> int:
+        return int(group.number)
+
+    @display(description="Record", ordering="record")
+    def record_label(self, group: RingGroup) -> str:
+        return group.get_record_display()
+
+    @display(description="If nobody answers", ordering="fallback")
+    def if_nobody_answers(self, group: RingGroup) -> str:
+        target = {"group": group.fallback_group, "endpoint": group.fallback_endpoint}.get(group.fallback)
+        return f"Ring {target}" if target else group.get_fallback_display()
+
+    @admin.display(description="TwiML")
+    def served_now(self, group: RingGroup) -> str:
+        if group.pk is None:
+            return "Shown once the group is saved."
+        return served(Destination(group, ("A route that leads to this group.",)))
+
+    @admin.display(description="Used by")
+    def used_by(self, group: RingGroup) -> str:
+        if group.pk is None:
+            return "Nothing yet."
+        return links([*group.routes.select_related("domain"), *group.fallback_of.filter(fallback="group")])
+
+
+@admin.register(Route)
+class RouteAdmin(ModelAdmin[Route]):
+    list_display = ("pattern", "domain", "destination", "enabled")
+    list_filter = ("domain", "enabled")
+    list_select_related = ("domain", "group", "endpoint")
+    list_per_page = 200
+    search_fields = ("pattern", "group__name", "endpoint__name", "url")
+    autocomplete_fields = ("domain", "group", "endpoint")
+    ordering_field = "position"
+    hide_ordering_field = True
+    actions = [enable, disable]
+    readonly_fields = ("served_now",)
+    fieldsets = (
+        (None, {"fields": ("domain", "pattern", "enabled")}),
+        ("Destination – exactly one", {"fields": ("group", "endpoint", ("url", "method"))}),
+        ("What it serves now", {"fields": ("served_now",)}),
+    )
+
+    def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Let dragged rows exchange their places."""
+        return super().get_changelist_formset(request, **{"formset": RouteOrderFormSet, **kwargs})
+
+    @display(description="Goes to")
+    def destination(self, route: Route) -> str:
+        target = route.group or route.endpoint
+        return f"{target._meta.verbose_name}: {target}".capitalize() if target else route.url
+
+    @admin.display(description="TwiML")
+    def served_now(self, route: Route) -> str:
+        if route.pk is None:
+            return "Shown once the route is saved."
+        note = "" if route.enabled else "This route is disabled: it is passed over. Enabled it would serve:"
+        return served(resolve.follow(route, (f"A call to {route.pattern} at {route.domain}.",)), note)

@@ -1,0 +1,130 @@
+"""Forms of the admin: order of ring-group members and routes, and checks that need more than one row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from routing.fields import is_set
+from routing.models import Endpoint, RingGroup, RingGroupMember, Route, SipDomain
+from routing.models.targets import check_members
+from routing.theme import InlineFormSet, ModelForm, ModelFormSet
+from routing.validators import EVENTS
+
+
+class MemberForm(ModelForm[RingGroupMember]):
+    """One row of a ring group. A new one has no position until it is dragged: it comes last (Unfold puts it first)."""
+
+    class Meta:
+        model = RingGroupMember
+        fields = ("endpoint", "enabled", "position")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        position = self.fields.get("position")
+        if position and self.instance._state.adding:
+            position.required = False
+            self.initial["position"] = None
+        elif "endpoint" in self.fields:
+            # Two rows that exchange their endpoints would meet in the database; remove one and add the other instead.
+            self.fields["endpoint"].disabled = True
+
+    def has_changed(self) -> bool:
+        """Ignore a row that was added and dragged, but not filled in."""
+        changed = set(self.changed_data)
+        return bool(changed - {"position", "enabled"} if self.instance._state.adding else changed)
+
+
+class MemberFormSet(InlineFormSet[RingGroupMember, RingGroup]):
+    """The members of a ring group in order."""
+
+    def clean(self) -> None:
+        """Refuse endpoints of another account and more members than can ring at once."""
+        super().clean()
+        kept = [form for form in self.forms if getattr(form, "cleaned_data", None) and form not in self.deleted_forms]
+        for form in kept:
+            endpoint: Endpoint | None = form.cleaned_data.get("endpoint")
+            if endpoint and endpoint.account_id != self.instance.account_id:
+                form.add_error("endpoint", f"{endpoint} belongs to another account: choose one of the group's account.")
+        enabled = sum(1 for form in kept if form.cleaned_data.get("endpoint") and form.cleaned_data.get("enabled"))
+        check_members(self.instance.strategy, enabled)
+
+    def get_unique_error_message(self, unique_check: Any) -> str:
+        """Say what is there twice."""
+        return "An endpoint is in this group twice: remove one of the two rows."
+
+    def save_new(self, form: Any, commit: bool = True) -> RingGroupMember:
+        """Save a new row, the last one unless it was dragged elsewhere."""
+        if form.instance.position is None:
+            taken = [other.instance.position for other in self.forms if other.instance.position is not None]
+            form.instance.position = max(taken, default=-1) + 1
+        return super().save_new(form, commit)
+
+
+class RouteOrderFormSet(ModelFormSet[Route]):
+    """The routes of one list page. Unfold numbers the visible rows from 0; here they exchange the places they had,
+    so that the order stays right on the second page and in a filtered list."""
+
+    def clean(self) -> None:
+        """Give the rows, in their new order, the positions that they held before."""
+        super().clean()
+        if any(form.errors for form in self.forms):
+            return
+        before = {form: int(form.initial["position"]) for form in self.forms}
+        after = sorted(self.forms, key=lambda form: form.cleaned_data["position"])
+        for form, position in zip(after, sorted(before.values()), strict=True):
+            form.cleaned_data["position"] = form.instance.position = position
+            form.__dict__["changed_data"] = ["position"] if position != before[form] else []
+
+
+class EndpointForm(ModelForm[Endpoint]):
+    """An endpoint; an emptied username drops the stored password."""
+
+    status_callback_events = forms.MultipleChoiceField(
+        label="Status callback events",
+        required=False,
+        choices=[(event, event) for event in EVENTS],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="None chosen: completed only.",
+    )
+
+    class Meta:
+        model = Endpoint
+        fields = "__all__"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["status_callback_events"] = str(self.initial.get("status_callback_events") or "").split()
+
+    def clean_status_callback_events(self) -> str:
+        """Return the events as the model keeps them."""
+        return " ".join(self.cleaned_data["status_callback_events"])
+
+    def clean(self) -> dict[str, Any] | None:
+        """Forget the password together with its username."""
+        data = super().clean() or self.cleaned_data
+        if not data.get("username") and not data.get("password") and is_set(self.instance, "password"):
+            self.instance.password = ""
+        return data
+
+
+class SipDomainForm(ModelForm[SipDomain]):
+    """A SIP domain; lists of another account cannot be mapped."""
+
+    class Meta:
+        model = SipDomain
+        fields = "__all__"
+
+    def clean(self) -> dict[str, Any] | None:
+        """Refuse lists of another account."""
+        data = super().clean() or self.cleaned_data
+        account = data.get("account")
+        for field in ("credential_lists", "ip_access_control_lists"):
+            foreign = [item for item in data.get(field) or () if account and item.account_id != account.pk]
+            if foreign:
+                text = f"{foreign[0]} belongs to another account: choose lists of {account}."
+                self.add_error(field, ValidationError(text))
+        return data
