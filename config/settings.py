@@ -1,0 +1,160 @@
+"""Flat settings from the environment (or `.env`); wrong ones are named by Django's system checks.
+
+Environment variables win over `.env`. docs/operating.md explains each setting.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(BASE_DIR / ".env", overwrite=False)
+
+# --- web -----------------------------------------------------------------------------------------------------------
+SECRET_KEY = env.str("SECRET_KEY")
+FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[])
+DEBUG = env.bool("DEBUG", default=False)
+PUBLIC_URL = env.str("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
+WSGI_APPLICATION = "config.wsgi.application"
+ROOT_URLCONF = "config.urls"
+
+DATA_DIR = Path(env.str("DATA_DIR", default="var"))
+if not DATA_DIR.is_absolute():
+    DATA_DIR = BASE_DIR / DATA_DIR
+RECORDINGS_DIR = Path(env.str("RECORDINGS_DIR", default=str(DATA_DIR / "recordings")))
+JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(DATA_DIR / "journal")))
+MEDIA_CACHE_DIR = Path(env.str("MEDIA_CACHE_DIR", default=str(DATA_DIR / "media-cache")))
+
+INSTALLED_APPS = [
+    "unfold",  # unfold and its parts must come before the admin, whose templates they replace
+    "unfold.contrib.filters",
+    "unfold.contrib.inlines",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_q",
+    "routing",
+    "calls",
+    "sipengine",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- database ------------------------------------------------------------------------------------------------------
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'cordboard.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # WAL and IMMEDIATE: without them readers and writers meet "database is locked" under load (design/libraries.md §3).
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
+    }
+DATABASES["default"]["CONN_MAX_AGE"] = 600
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- people --------------------------------------------------------------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_TZ = True
+
+# --- static --------------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": env.str("STATICFILES_BACKEND", default="whitenoise.storage.CompressedManifestStaticFilesStorage")
+    },
+}
+
+# --- background tasks (django-q2 on the ORM broker: at least once, enqueued in the caller's transaction) -------------
+Q_CLUSTER = {
+    "name": "cordboard",
+    "label": "Background tasks",
+    "orm": "default",
+    "workers": env.int("WORKERS", default=2),
+    "timeout": 60,
+    "retry": 180,
+    "queue_limit": 4,
+    "bulk": 1,
+    "poll": 0.5,
+    "max_attempts": 3,
+    "ack_failures": True,
+    "save_limit": 250,
+    "catch_up": False,
+}
+
+# --- SIP -----------------------------------------------------------------------------------------------------------
+SIP_BIND = env.str("SIP_BIND", default="0.0.0.0")
+SIP_PORT = env.int("SIP_PORT", default=5060)
+SIP_TLS_PORT = env.int("SIP_TLS_PORT", default=5061)
+SIP_TLS_CERT = env.str("SIP_TLS_CERT", default="")
+SIP_TLS_KEY = env.str("SIP_TLS_KEY", default="")
+SIP_TLS_VERIFY = env.bool("SIP_TLS_VERIFY", default=False)
+SIP_PUBLIC_ADDRESS = env.str("SIP_PUBLIC_ADDRESS", default="")
+RTP_PORTS = env.str("RTP_PORTS", default="20000-29999")
+SIP_CODECS: list[str] = env.list("SIP_CODECS", default=["PCMU", "PCMA", "opus", "G722"])
+
+# --- engine --------------------------------------------------------------------------------------------------------
+ENGINE_NAME = env.str("ENGINE_NAME", default=socket.gethostname())
+MAX_LEGS = env.int("MAX_LEGS", default=1000)
+MAX_SETUPS = env.int("MAX_SETUPS", default=100)
+DIAL_TIMEOUT_BUFFER = env.float("DIAL_TIMEOUT_BUFFER", default=5.0)
+SIP_STATUS_MAP = env.str("SIP_STATUS_MAP", default="strict_twilio")
+SIP_STATUS_OVERRIDES: dict[str, str] = env.dict("SIP_STATUS_OVERRIDES", default={})
+DIGEST_ATTEMPTS = env.int("DIGEST_ATTEMPTS", default=3)
+ALLOW_PRIVATE_TARGETS = env.bool("ALLOW_PRIVATE_TARGETS", default=True)
+SAY_VOICE = env.str("SAY_VOICE", default="en-us")
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=10.0)
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"django.request": {"level": "ERROR"}, "django-q": {"level": "WARNING"}},
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Cordboard",
+    "SITE_HEADER": "Cordboard",
+    "SITE_SYMBOL": "settings_phone",
+}

@@ -1,0 +1,20 @@
+"""Every path of the web process."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Answer 200 while the web process serves."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("healthz", healthz, name="healthz"),
+    path("admin/", admin.site.urls),
+    path("voice/", include("routing.urls")),
+    path("recordings/", include("calls.urls")),
+]

@@ -1,0 +1,67 @@
+"""PURE: the facts of an INVITE that go in, and the decisions that come out, when a caller asks to be let in.
+
+Frozen values that cross layers: `sipengine` hands in `InviteFacts`, `routing` answers `Peer`, `Challenge` or `Deny`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class InviteFacts:
+    """What admission needs to know of an INVITE.
+
+    `host` is the host part of the Request-URI without port; `source_ip` is where the packet came from;
+    `authorization` is the raw value of Proxy-Authorization (or Authorization), if there was one.
+    """
+
+    method: str
+    host: str
+    source_ip: str
+    call_id: str
+    authorization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Where a SIP domain sends its calls: the URLs that are asked for TwiML, and the account that signs the requests."""
+
+    account_sid: str
+    auth_token: str
+    domain_sid: str
+    domain_name: str
+    voice_url: str
+    voice_method: str = "POST"
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    status_callback_url: str = ""
+    status_callback_method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Let in: the application that handles the call, and the username if a credential was checked."""
+
+    application: Application
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Answer 407 with this Proxy-Authenticate value; `failed` is true when credentials were sent and were wrong."""
+
+    header: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Refuse with this SIP status; `code` and `text` go into `X-Twilio-Error` and the operator's log."""
+
+    status: int
+    code: int
+    text: str
+
+
+Admission = Peer | Challenge | Deny

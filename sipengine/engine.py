@@ -1,0 +1,321 @@
+"""asyncio: takes INVITEs, starts sessions, places queued calls, refuses what it cannot carry, and drains when told to stop.
+
+Knows no TwiML and no SIP message: admission is `routing.admission` on a snapshot in memory, calls are `session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from calls.entries import CallRecord, Entry, NoteEntry
+from calls.status import Direction, Status
+from routing.admission import Directory, authenticate
+from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
+from routing.errors import lookup
+from routing.sid import new_sid
+from routing.sipuri import SipUriError, parse
+from sipengine.ports import Ended, Event, Invite, LegId, Phone, Target
+from sipengine.session import CallSession, Goto, Inline, Services, SipFacts
+
+log = logging.getLogger("sipengine.engine")
+
+LAG_SECONDS = 0.25  # how late the loop or the SIP thread may be before new calls are refused
+LEGS_PER_CALL = 11  # a caller and ten phones: what a new call may need
+NOTE_SECONDS = 10.0  # one note per source and code in this time: strangers must not fill the log
+ATTEMPT_SECONDS = 60.0
+
+
+class QueuedCall(Protocol):
+    """A call that somebody asked for (`calls.place.ClaimedCall`)."""
+
+    sid: str
+    account_sid: str
+    auth_token: str
+    to: str
+    from_address: str
+    region: str
+    url: str
+    method: str
+    fallback_url: str
+    twiml: str
+    timeout: int
+    username: str
+    password: str
+    queued: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the engine carries at most; `attempts` is how many wrong passwords a call may send."""
+
+    legs: int = 1000
+    setups: int = 100
+    attempts: int = 3
+
+
+class Engine:
+    """All calls of one engine. Methods run in the event loop's thread; `post` and `admits` in any."""
+
+    def __init__(self, services: Services, limits: Limits, secret: str, put: Callable[[Entry], None]) -> None:
+        self._services = services
+        self._phone: Phone = services.phone
+        self._limits = limits
+        self._secret = secret
+        self._put = put
+        self._directory = Directory({}, None)
+        self._sessions: set[CallSession] = set()
+        self._owners: dict[LegId, CallSession] = {}
+        self._attempts: dict[str, tuple[int, float]] = {}
+        self._noted: dict[tuple[str, int], float] = {}
+        self._inbox: deque[Event] = deque()
+        self._woken = False
+        self._loop = asyncio.get_running_loop()
+        self._ticked = time.monotonic()
+        self._draining = False
+        self._idle = asyncio.Event()
+
+    # --- what the command line and the phone need ----------------------------------------------------------------------
+
+    def set_directory(self, directory: Directory) -> None:
+        """Replace the snapshot that admission decides on."""
+        self._directory = directory
+
+    def tick(self) -> None:
+        """Tell that the loop is alive; called ten times a second."""
+        now = time.monotonic()
+        self._ticked = now
+        if len(self._attempts) > 1000:
+            self._attempts = {key: item for key, item in self._attempts.items() if now - item[1] < ATTEMPT_SECONDS}
+        if len(self._noted) > 1000:
+            self._noted = {key: then for key, then in self._noted.items() if now - then < NOTE_SECONDS}
+
+    def admits(self, legs: int, backlog: float) -> bool:
+        """Say whether one more call may come in: `legs` are in the tables, `backlog` seconds is the SIP thread behind.
+
+        Called in the phone's thread. Refusing early keeps the calls in progress whole (docs/architecture.md, overload).
+        """
+        return (
+            not self._draining
+            and legs + LEGS_PER_CALL <= self._limits.legs
+            and backlog < LAG_SECONDS
+            and time.monotonic() - self._ticked < LAG_SECONDS
+            and sum(1 for session in tuple(self._sessions) if session.in_setup) < self._limits.setups
+        )
+
+    @property
+    def calls(self) -> int:
+        """The number of calls in progress."""
+        return len(self._sessions)
+
+    def post(self, event: Event) -> None:
+        """Take an event from the phone's thread; many are handed over with one wake-up."""
+        self._inbox.append(event)
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._take)
+
+    def _take(self) -> None:
+        self._woken = False
+        while self._inbox:
+            event = self._inbox.popleft()
+            try:
+                self._dispatch(event)
+            except Exception:
+                log.exception("an event was not handled: %r", event)
+
+    def _dispatch(self, event: Event) -> None:
+        if isinstance(event, Invite):
+            self._invited(event)
+            return
+        session = self._owners.get(event.leg)
+        if session is not None:
+            session.on_event(event)
+        if isinstance(event, Ended):
+            self._owners.pop(event.leg, None)
+
+    def own(self, leg: LegId, session: CallSession) -> None:
+        """Route the events of a leg to its session."""
+        self._owners[leg] = session
+
+    def _forget(self, session: CallSession) -> None:
+        self._sessions.discard(session)
+        if not self._sessions:
+            self._idle.set()
+
+    # --- calls in --------------------------------------------------------------------------------------------------------
+
+    def _invited(self, invite: Invite) -> None:
+        user, host = _user_and_host(invite.request_uri)
+        facts = InviteFacts("INVITE", host, invite.source_ip, invite.call_id, invite.authorization)
+        match authenticate(self._directory, facts, self._secret, time.time()):
+            case Peer(application, username):
+                self._accept(invite, application, username or "", user, host)
+            case Challenge(header, failed):
+                if failed and self._attempts_used(invite.call_id) >= self._limits.attempts:
+                    self._deny(invite, Deny(403, 32202, f"wrong credentials {self._limits.attempts} times"))
+                    return
+                if failed:
+                    self._note(invite, 32202, f"wrong credentials for {host} from {invite.source_ip}")
+                self._phone.refuse(invite.leg, 407, (("Proxy-Authenticate", header),))
+            case Deny() as deny:
+                self._deny(invite, deny)
+
+    def _attempts_used(self, call_id: str) -> int:
+        count = self._attempts.get(call_id, (0, 0.0))[0] + 1
+        self._attempts[call_id] = (count, time.monotonic())
+        return count
+
+    def _deny(self, invite: Invite, deny: Deny) -> None:
+        self._note(invite, deny.code, deny.text)
+        self._phone.refuse(invite.leg, deny.status, (("X-Twilio-Error", f"{deny.code} {deny.text}"),))
+
+    def _note(self, invite: Invite, code: int, text: str) -> None:
+        """Let the operator read why a stranger was refused, without letting strangers fill the log."""
+        key, now = (invite.source_ip, code), time.monotonic()
+        if now - self._noted.get(key, -NOTE_SECONDS) < NOTE_SECONDS:
+            return
+        self._noted[key] = now
+        message = f"INVITE {invite.request_uri} from {invite.source_ip}: {text}"
+        log.warning("code=%d %s", code, message)
+        self._put(NoteEntry(new_sid("NO"), "", "", time.time(), code, lookup(code).level, message))
+
+    def _accept(self, invite: Invite, application: Application, username: str, user: str, host: str) -> None:
+        record = CallRecord(
+            sid=new_sid("CA"),
+            account_sid=application.account_sid,
+            direction=Direction.INBOUND.value,
+            status=Status.RINGING.value,
+            from_address=_address(invite.from_uri),
+            to_address=f"sip:{user}@{host}" if user else f"sip:{host}",
+            start_time=invite.time,
+            ring_time=invite.time,
+            engine=self._services.engine,
+            sip_call_id=invite.call_id,
+            domain_sid=application.domain_sid,
+            sip_username=username,
+            source_ip=invite.source_ip,
+        )
+        sip = SipFacts(
+            domain=host,
+            call_id=invite.call_id,
+            source_ip=invite.source_ip,
+            username=username,
+            forwarded_from=_address(_header(invite, "Diversion")),
+            headers=invite.headers,
+        )
+        session = CallSession(self._services, application, record, sip)
+        self._sessions.add(session)
+        session.start_inbound(invite.leg, self._forget)
+
+    def report_refused(self, count: int) -> None:
+        """Tell the operator how many calls were refused since the last report because the engine was full."""
+        message = f"{count} call(s) refused with 503: the engine is at its limit; see docs/operating.md on capacity"
+        log.warning("%s", message)
+        self._put(NoteEntry(new_sid("NO"), "", "", time.time(), 32001, lookup(32001).level, message))
+
+    # --- calls out -------------------------------------------------------------------------------------------------------
+
+    def place(self, queued: QueuedCall) -> None:
+        """Place a call that was asked for through the API or the admin."""
+        record = CallRecord(
+            sid=queued.sid,
+            account_sid=queued.account_sid,
+            direction=Direction.OUTBOUND_API.value,
+            status=Status.QUEUED.value,
+            from_address=queued.from_address,
+            to_address=queued.to,
+            start_time=queued.queued,
+            engine=self._services.engine,
+            region=queued.region,
+        )
+        application = Application(
+            account_sid=queued.account_sid,
+            auth_token=queued.auth_token,
+            domain_sid="",
+            domain_name="",
+            voice_url=queued.url,
+            voice_method=queued.method,
+            fallback_url=queued.fallback_url,
+        )
+        try:
+            uri = parse(queued.to)
+        except SipUriError as error:
+            self._cannot_place(record, f"Its address cannot be called: {error.message}", error.code)
+            return
+        record.to_address = uri.address
+        target = Target(
+            uri=uri,
+            from_user=_user_and_host(queued.from_address)[0] or queued.from_address or "cordboard",
+            username=queued.username or None,
+            password=queued.password or None,
+            headers=(
+                ("X-Twilio-CallSid", queued.sid),
+                ("X-Twilio-AccountSid", queued.account_sid),
+                ("X-Twilio-ApiVersion", "2010-04-01"),
+                *uri.headers,
+            ),
+            region=uri.region,
+        )
+        first = Inline(queued.twiml.encode()) if queued.twiml else Goto(queued.url, queued.method)
+        session = CallSession(self._services, application, record, SipFacts())
+        self._sessions.add(session)
+        session.start_outbound(target, queued.timeout, first, self._forget)
+
+    def _cannot_place(self, record: CallRecord, reason: str, code: int) -> None:
+        record.status, record.end_time = Status.FAILED.value, time.time()
+        record.reason, record.error_code, record.ended_by = reason, code, "engine"
+        self._put(record)
+
+    # --- the end -----------------------------------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new calls; give those in progress `seconds` to end, then hang them up and wait for their legs."""
+        self._draining = True
+        if self._sessions and seconds > 0:
+            log.info("draining: %d calls in progress get %g s", len(self._sessions), seconds)
+            await self._wait_idle(seconds)
+        for session in tuple(self._sessions):
+            session.hang_up("The engine was stopped.")
+        await self._wait_idle(5.0)
+
+    async def _wait_idle(self, seconds: float) -> None:
+        self._idle.clear()
+        if not self._sessions:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.info("%d calls are still in progress", len(self._sessions))
+
+
+def _user_and_host(uri: str) -> tuple[str, str]:
+    """Return user and host of a Request-URI, as far as they can be told: `("100", "pbx.example.com")`."""
+    text = uri.strip().strip("<>")
+    for scheme in ("sips:", "sip:", "tel:"):
+        text = text.removeprefix(scheme)
+    text = text.partition("?")[0].partition(";")[0]
+    user, at, rest = text.rpartition("@")
+    if rest.startswith("["):
+        host = rest.partition("]")[0].lstrip("[")
+    else:
+        host = rest.partition(":")[0]
+    return (user.partition(":")[0], host) if at else ("", host)
+
+
+def _address(name_addr: str) -> str:
+    """Return the bare address of a From, To or Diversion header: `sip:alice@example.com`."""
+    inside = name_addr.partition("<")[2].partition(">")[0] if "<" in name_addr else name_addr
+    return inside.partition(";")[0].strip()
+
+
+def _header(invite: Invite, name: str) -> str:
+    low = name.lower()
+    return next((value for found, value in invite.headers if found.lower() == low), "")
+

@@ -1,0 +1,279 @@
+"""`manage.py sipengine`: the composition root of the engine. Builds the parts, joins them, and runs until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from calls.status import status_table
+from sipengine import store
+from sipengine.certificate import self_signed
+from sipengine.dialing import DialSettings
+from sipengine.engine import Engine, Limits
+from sipengine.journal import Journal, JournalBusy, lock
+from sipengine.media import MediaLibrary
+from sipengine.pjsip import PhoneConfig, PhoneError, PjsipPhone, RegionAddress
+from sipengine.session import Services
+from sipengine.webclient import WebClient
+
+log = logging.getLogger("sipengine")
+
+TICK_SECONDS = 0.1
+RELOAD_SECONDS = 1.0
+CLAIM_SECONDS = 0.5
+CLAIMS_AT_ONCE = 20
+
+
+class Command(BaseCommand):
+    help = "Take and place SIP calls, run their TwiML and write the call log."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # Two threads share the interpreter (SIP and asyncio): the default of 5 ms between switches would be heard.
+        sys.setswitchinterval(0.0005)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_run())
+        except (PhoneError, JournalBusy) as error:
+            raise CommandError(str(error)) from None
+
+
+async def _run() -> None:
+    await Runtime().run()
+
+
+class Runtime:
+    """One run of the engine: everything that must be opened, kept going and closed again."""
+
+    def __init__(self) -> None:
+        self._name: str = settings.ENGINE_NAME
+        self._folder = Path(settings.JOURNAL_DIR) / self._name
+        self._stopping = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._writer: asyncio.subprocess.Process | None = None
+        self._regions: tuple[str, ...] = ()
+
+    async def run(self) -> None:
+        """Open, serve, drain, close."""
+        lock(self._folder, "engine.lock")
+        self._note_death()
+        self._journal = Journal(self._folder)
+        recordings = Path(settings.RECORDINGS_DIR)
+        recordings.mkdir(parents=True, exist_ok=True)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=400, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
+        ) as http:
+            media = MediaLibrary(
+                Path(settings.MEDIA_CACHE_DIR), http, default_voice=settings.SAY_VOICE, allowed_dir=Path(settings.DATA_DIR)
+            )
+            self._phone = PjsipPhone(_phone_config(), self._post, self._admits)
+            services = Services(
+                phone=self._phone,
+                web=WebClient(http),
+                media=media,
+                put=self._journal.put,
+                own=lambda leg, session: self._engine.own(leg, session),
+                dial=DialSettings(
+                    timeout_buffer=settings.DIAL_TIMEOUT_BUFFER,
+                    table=status_table(settings.SIP_STATUS_MAP, settings.SIP_STATUS_OVERRIDES),
+                ),
+                recordings=recordings,
+                public_url=settings.PUBLIC_URL,
+                engine=self._name,
+            )
+            limits = Limits(settings.MAX_LEGS, settings.MAX_SETUPS, settings.DIGEST_ATTEMPTS)
+            self._engine = Engine(services, limits, settings.SECRET_KEY, self._journal.put)
+            await asyncio.to_thread(self._phone.start)
+            try:
+                await self._serve()
+            finally:
+                await self._close()
+
+    def _post(self, event: Any) -> None:
+        self._engine.post(event)
+
+    def _admits(self) -> bool:
+        return self._engine.admits(self._phone.legs, self._phone.backlog())
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._signalled, name)
+        keep_going = [
+            asyncio.create_task(work())
+            for work in (self._tick, self._reload, self._claim, self._write, self._sync, self._report)
+        ]
+        # What lives now lives as long as the process: the collector need not walk it again in the middle of calls.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        log.info("engine ready: sip:%s:%d, engine=%s, %d legs", settings.SIP_BIND, settings.SIP_PORT, self._name, settings.MAX_LEGS)
+        await self._stopping.wait()
+        await self._drain()
+        for task in keep_going:
+            task.cancel()
+        await asyncio.gather(*keep_going, return_exceptions=True)
+
+    def _signalled(self, name: signal.Signals) -> None:
+        if name is signal.SIGINT or self._stopping.is_set():
+            self._at_once.set()
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        seconds = 0.0 if self._at_once.is_set() else settings.DRAIN_SECONDS
+        draining = asyncio.create_task(self._engine.drain(seconds))
+        hurried = asyncio.create_task(self._at_once.wait())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        if not draining.done():
+            draining.cancel()
+            await self._engine.drain(0)
+        hurried.cancel()
+
+    async def _close(self) -> None:
+        await asyncio.to_thread(self._phone.stop)
+        await asyncio.sleep(0)  # the last events' entries
+        self._journal.close()
+        with contextlib.suppress(OSError):
+            (self._folder / "alive").unlink()
+        log.info("engine stopped")
+
+    # --- what keeps going --------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        alive, beat = self._folder / "alive", 0
+        while True:
+            self._engine.tick()
+            beat += 1
+            if beat % 10 == 1:
+                with contextlib.suppress(OSError):
+                    alive.write_text(str(time.time()))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _reload(self) -> None:
+        """Keep the routing snapshot fresh; with the database away the last one stays in force."""
+        version: int | None = None
+        away = False
+        while True:
+            try:
+                found = await asyncio.to_thread(store.routing, version)
+                away = False
+            except store.DatabaseError as error:
+                if not away:
+                    log.error("routing cannot be read (%s): the last one stays in force", error)
+                found, away = None, True
+            if found is not None:
+                version, directory, regions = found
+                self._engine.set_directory(directory)
+                self._phone.set_regions(_regions(regions))
+                self._regions = tuple(region.code for region in regions)
+                log.info("routing loaded: %d SIP domains, %d regions", len(directory.domains), len(regions))
+            await asyncio.sleep(RELOAD_SECONDS)
+
+    async def _claim(self) -> None:
+        """Take queued calls out of the database and place them."""
+        while True:
+            try:
+                claimed = await asyncio.to_thread(store.claim_calls, self._name, self._regions, CLAIMS_AT_ONCE)
+            except store.DatabaseError:
+                claimed = []  # _reload tells the operator
+            for queued in claimed:
+                self._engine.place(queued)
+            await asyncio.sleep(CLAIM_SECONDS)
+
+    async def _write(self) -> None:
+        """Keep the journal's writer running."""
+        first = self._journal.first_segment
+        while True:
+            self._writer = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(settings.BASE_DIR / "manage.py"),
+                "journal_writer",
+                "--engine",
+                self._name,
+                "--first",
+                str(first),
+                start_new_session=True,
+            )
+            code = await self._writer.wait()
+            log.error("the journal writer ended with %s: starting it again", code)
+            first = 0  # the calls that died with the last engine are closed once
+            await asyncio.sleep(1)
+
+    async def _sync(self) -> None:
+        while True:
+            await asyncio.to_thread(self._journal.sync)
+            await asyncio.sleep(1)
+
+    async def _report(self) -> None:
+        told = 0
+        while True:
+            refused = self._phone.refused
+            if refused > told:
+                self._engine.report_refused(refused - told)
+                told = refused
+            await asyncio.sleep(2)
+
+    def _note_death(self) -> None:
+        """Keep when the engine before us was last alive, if it did not close properly."""
+        with contextlib.suppress(OSError):
+            (self._folder / "died").write_text((self._folder / "alive").read_text())
+
+
+def _regions(regions: tuple[store.RegionInfo, ...]) -> dict[str, RegionAddress]:
+    table = {"": RegionAddress()}
+    for region in regions:
+        address = RegionAddress(region.local_address, region.outbound_proxy)
+        table[region.code] = address
+        if region.edge:
+            table[region.edge] = address
+        if region.is_default:
+            table[""] = address
+    return table
+
+
+def _phone_config() -> PhoneConfig:
+    first, _, last = settings.RTP_PORTS.partition("-")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise PhoneError(f"RTP_PORTS={settings.RTP_PORTS!r} is not a range such as 20000-29999: correct it in .env")
+    certificate, key = settings.SIP_TLS_CERT, settings.SIP_TLS_KEY
+    if settings.SIP_TLS_PORT and not certificate:
+        certificate, key = self_signed(Path(settings.DATA_DIR) / "tls")
+    silence = Path(settings.MEDIA_CACHE_DIR) / "silence.wav"
+    _write_silence(silence)
+    return PhoneConfig(
+        bind=settings.SIP_BIND,
+        port=settings.SIP_PORT,
+        tls_port=settings.SIP_TLS_PORT,
+        tls_cert=certificate,
+        tls_key=key,
+        tls_verify=settings.SIP_TLS_VERIFY,
+        public_address=settings.SIP_PUBLIC_ADDRESS,
+        rtp_first=int(first),
+        rtp_count=int(last) - int(first),
+        codecs=tuple(settings.SIP_CODECS),
+        max_legs=settings.MAX_LEGS,
+        silence=str(silence),
+    )
+
+
+def _write_silence(path: Path) -> None:
+    """Write a second of silence: 16-bit mono, 8 kHz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = bytes(16_000)
+    head = b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_bytes(head + b"data" + struct.pack("<I", len(data)) + data)
+    temporary.replace(path)

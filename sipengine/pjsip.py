@@ -1,0 +1,743 @@
+"""ADAPTER: the only file that imports pjsua2. One thread owns PJSIP: it alone calls the library, makes its objects and
+lets them die (anything else aborts the process, see docs/architecture.md). Commands reach it over a queue and a one-byte
+kick that wakes the poll; callbacks copy plain values and post events, they decide nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pjsua2 as pj
+
+from sipengine.ports import (
+    Answered,
+    Digit,
+    Ended,
+    Event,
+    Headers,
+    Invite,
+    LegId,
+    Placed,
+    PlayDone,
+    RecordFailed,
+    Ringing,
+    Target,
+)
+from sipengine.tones import Cadence
+
+log = logging.getLogger("sipengine.pjsip")
+
+POLL_MS = 100
+CLOCK_RATE = 8000  # Hz: the bridge mixes telephone band; wide-band legs are resampled at its edge
+TRANSPORTS = {
+    "udp": pj.PJSIP_TRANSPORT_UDP,
+    "tcp": pj.PJSIP_TRANSPORT_TCP,
+    "tls": pj.PJSIP_TRANSPORT_TLS,
+}
+LIBRARY_LIMIT = 1024  # PJSUA_MAX_CALLS of the build (requirements/pjsua2_config_site.h)
+
+
+class PhoneError(Exception):
+    """The SIP side cannot start; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionAddress:
+    """From where calls of a region leave: a local address to bind, or an outbound proxy (a SIP edge elsewhere)."""
+
+    local_address: str = ""
+    outbound_proxy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneConfig:
+    """Addresses, ports and limits. Blank `public_address` announces the bound one."""
+
+    bind: str
+    port: int
+    tls_port: int = 0
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_verify: bool = False
+    public_address: str = ""
+    rtp_first: int = 20000
+    rtp_count: int = 10000
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    max_legs: int = 1000
+    silence: str = ""  # path of a WAV file of silence: keeps recordings in step while nobody speaks
+    log_level: int = 1
+
+
+def parse_headers(message: str) -> Headers:
+    """Return the header fields of a SIP message as received, folded lines joined."""
+    head = message.partition("\r\n\r\n")[0].split("\r\n")[1:]
+    found: list[tuple[str, str]] = []
+    for line in head:
+        if line[:1] in (" ", "\t") and found:
+            name, value = found[-1]
+            found[-1] = (name, f"{value} {line.strip()}")
+            continue
+        name, colon, value = line.partition(":")
+        if colon:
+            found.append((name.strip(), value.strip()))
+    return tuple(found)
+
+
+def header(headers: Headers, name: str) -> str | None:
+    """Return the first header field of this name."""
+    low = name.lower()
+    return next((value for found, value in headers if found.lower() == low), None)
+
+
+def _received(event: Any) -> str:
+    """Return the SIP message that caused a call event, or nothing."""
+    try:
+        if event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
+            return str(event.body.tsxState.src.rdata.wholeMsg)
+        if event.type == pj.PJSIP_EVENT_RX_MSG:
+            return str(event.body.rxMsg.rdata.wholeMsg)
+    except UnicodeDecodeError:
+        log.warning("a SIP message with undecodable bytes: its headers are ignored")
+    return ""
+
+
+def _options(headers: Headers = (), code: int = 0) -> pj.CallOpParam:
+    param = pj.CallOpParam()
+    if code:
+        param.statusCode = code
+    for name, value in headers:
+        param.txOption.headers.append(_header(name, value))
+    return param
+
+
+def _header(name: str, value: str) -> pj.SipHeader:
+    made = pj.SipHeader()
+    made.hName, made.hValue = name, value
+    return made
+
+
+class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
+    """One leg inside the PJSIP thread. `answered` and `over` see to it that each is told once."""
+
+    def __init__(self, phone: PjsipPhone, account: pj.Account, leg: LegId, call_id: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, call_id)
+        self.phone = phone
+        self.leg = leg
+        self.incoming = call_id != pj.PJSUA_INVALID_ID
+        self.target: Target | None = None
+        self.media: pj.AudioMedia | None = None
+        self.announced = False
+        self.answered = False
+        self.ours = False  # we ended it
+        self.over = False
+        self.final = 0
+        self.error = ""
+
+    def onCallState(self, prm: Any) -> None:
+        info = self.getInfo()
+        match info.state:
+            case pj.PJSIP_INV_STATE_CALLING:
+                self.phone.post(Placed(self.leg, time.time(), info.callIdString))
+            case pj.PJSIP_INV_STATE_EARLY if not self.incoming:
+                self.phone.post(Ringing(self.leg, time.time(), info.lastStatusCode, media=False))
+            case pj.PJSIP_INV_STATE_CONNECTING if not self.incoming:
+                self._tell_answered(parse_headers(_received(prm.e)))
+            case pj.PJSIP_INV_STATE_CONFIRMED:
+                self._tell_answered(())
+            case pj.PJSIP_INV_STATE_DISCONNECTED:
+                self._disconnected(info, prm)
+
+    def _tell_answered(self, headers: Headers) -> None:
+        if not self.answered:
+            self.answered, self.final = True, 200
+            self.phone.post(Answered(self.leg, time.time(), headers))
+
+    def _disconnected(self, info: Any, prm: Any) -> None:
+        headers = () if self.ours else parse_headers(_received(prm.e))
+        code = self.final or info.lastStatusCode
+        self.phone.ended(self, code, info.lastReason, headers)
+
+    def onCallMediaState(self, prm: Any) -> None:
+        if self.over:
+            return
+        try:
+            self.media = self.getAudioMedia(-1)
+        except pj.Error:
+            self.media = None
+            return
+        if not self.announced and not self.incoming and not self.answered:
+            self.announced = True
+            self.phone.post(Ringing(self.leg, time.time(), 183, media=True))
+        self.phone.media_ready(self.leg)
+
+    def onDtmfDigit(self, prm: Any) -> None:
+        self.phone.post(Digit(self.leg, time.time(), prm.digit))
+
+    def onCallTransferRequest(self, prm: Any) -> None:
+        # The library would dial the Refer-To target by itself; nobody allowed that.
+        prm.statusCode = pj.PJSIP_SC_DECLINE
+
+
+class _Account(pj.Account):  # type: ignore[misc]
+    """A way in and out: one per region and transport."""
+
+    def __init__(self, phone: PjsipPhone) -> None:
+        super().__init__()
+        self.phone = phone
+
+    def onIncomingCall(self, prm: Any) -> None:
+        self.phone.incoming(self, prm)
+
+    def onAuthChallenge(self, prm: Any) -> None:
+        self.phone.challenged(prm)
+
+
+class _Player(pj.AudioMediaPlayer):  # type: ignore[misc]
+    """Plays a file once; its end arrives on a thread of the library's own, so it only posts."""
+
+    def __init__(self, phone: PjsipPhone, leg: LegId, number: int) -> None:
+        super().__init__()
+        self.phone, self.leg, self.number = phone, leg, number
+
+    def onEof2(self) -> None:
+        self.phone.post(PlayDone(self.leg, self.number))
+
+
+@dataclass(slots=True)
+class _Source:
+    """A player or tone that a leg hears, as soon as it has media."""
+
+    leg: LegId
+    media: Any
+
+
+@dataclass(slots=True)
+class _Recorder:
+    """One file per channel, and the legs that each channel hears."""
+
+    files: list[Any]
+    legs: list[set[LegId]] = field(default_factory=list)
+
+
+class PjsipPhone:
+    """The real phone behind `ports.Phone`. `post` and `admit` are called in the PJSIP thread and must not block.
+
+    `admit` says whether a new call may come in; a refused one is answered 503 with Retry-After at once and counted.
+    """
+
+    def __init__(self, config: PhoneConfig, post: Callable[[Event], None], admit: Callable[[], bool]) -> None:
+        self._config = config
+        self.post = post
+        self._admit = admit
+        self._regions: Mapping[str, RegionAddress] = {"": RegionAddress()}
+        self._queue: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
+        self._kicked = False
+        self._kick = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._numbers = itertools.count(1)
+        self._calls: dict[LegId, _Call] = {}
+        self._dead: list[Any] = []
+        self._hears: set[tuple[LegId, LegId]] = set()  # (speaker, listener)
+        self._sources: dict[int, _Source] = {}
+        self._recorders: dict[int, _Recorder] = {}
+        self._accounts: dict[tuple[RegionAddress, str], _Account] = {}
+        self._transports: dict[tuple[str, str], int] = {}
+        self._silence: Any = None
+        self._thread = threading.Thread(target=self._run, name="pjsip", daemon=True)
+        self._ready = threading.Event()
+        self._failure: str | None = None
+        self._stop = False
+        self.refused = 0
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the ports; raise `PhoneError` when that fails."""
+        self._thread.start()
+        self._ready.wait()
+        if self._failure:
+            raise PhoneError(self._failure)
+
+    def stop(self) -> None:
+        """Close everything; blocks about a second."""
+        self._do(self._set_stop)
+        self._thread.join(timeout=10)
+
+    def _set_stop(self) -> None:
+        self._stop = True
+
+    @property
+    def legs(self) -> int:
+        """The number of legs in the library's tables."""
+        return len(self._calls)
+
+    def backlog(self) -> float:
+        """Return the age in seconds of the oldest command that has not been carried out."""
+        try:
+            return time.monotonic() - self._queue[0][0]
+        except IndexError:
+            return 0.0
+
+    def set_regions(self, regions: Mapping[str, RegionAddress]) -> None:
+        """Replace the table of regions; key "" is the default one."""
+        self._do(self._set_regions, dict(regions))
+
+    def _set_regions(self, regions: Mapping[str, RegionAddress]) -> None:
+        self._regions = regions
+
+    # --- the port: commands, from any thread -------------------------------------------------------------------------
+
+    def place(self, target: Target) -> LegId:
+        leg = next(self._numbers)
+        self._do(self._place, leg, target)
+        return leg
+
+    def ring(self, leg: LegId, early_media: bool = False) -> None:
+        self._do(self._answer, leg, 183 if early_media else 180, ())
+
+    def answer(self, leg: LegId) -> None:
+        self._do(self._answer, leg, 200, ())
+
+    def refuse(self, leg: LegId, code: int, headers: Headers = ()) -> None:
+        self._do(self._hangup, leg, headers, code)
+
+    def hangup(self, leg: LegId, headers: Headers = ()) -> None:
+        self._do(self._hangup, leg, headers)
+
+    def bridge(self, one: LegId, other: LegId) -> None:
+        self._do(self._join, ((one, other), (other, one)))
+
+    def hear(self, listener: LegId, speaker: LegId) -> None:
+        self._do(self._join, ((speaker, listener),))
+
+    def unbridge(self, one: LegId, other: LegId) -> None:
+        self._do(self._part, ((one, other), (other, one)))
+
+    def play(self, leg: LegId, path: Path, loop: bool = False) -> int:
+        number = next(self._numbers)
+        self._do(self._play, leg, number, str(path), loop)
+        return number
+
+    def tone(self, leg: LegId, cadence: Cadence) -> int:
+        number = next(self._numbers)
+        self._do(self._tone, leg, number, cadence)
+        return number
+
+    def stop_playing(self, leg: LegId, player: int) -> None:
+        self._do(self._stop_source, player)
+
+    def record(self, sources: Sequence[Sequence[LegId]], paths: Sequence[Path]) -> int:
+        number = next(self._numbers)
+        self._do(self._record, number, [set(group) for group in sources], [str(path) for path in paths])
+        return number
+
+    def record_also(self, recorder: int, channel: int, leg: LegId) -> None:
+        self._do(self._record_also, recorder, channel, leg)
+
+    def stop_recording(self, recorder: int) -> None:
+        self._do(self._stop_recording, recorder)
+
+    def _do(self, command: Callable[..., None], *args: Any) -> None:
+        self._queue.append((time.monotonic(), command, args))
+        if not self._kicked:
+            self._kicked = True
+            with contextlib.suppress(OSError):
+                self._kick.send(b"\n")
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        endpoint = pj.Endpoint()
+        try:
+            self._open(endpoint)
+        except (pj.Error, OSError, PhoneError) as error:
+            self._failure = _plain(error)
+            self._ready.set()
+            with contextlib.suppress(pj.Error):
+                endpoint.libDestroy()
+            return
+        self._ready.set()
+        while not self._stop:
+            endpoint.libHandleEvents(POLL_MS)
+            self._drain()
+        self._close(endpoint)
+
+    def _drain(self) -> None:
+        self._kicked = False
+        while self._queue:
+            _, command, args = self._queue[0]
+            try:
+                command(*args)
+            except Exception:
+                log.exception("a command to the SIP library failed: %s", command.__name__)
+            self._queue.popleft()
+        self._dead.clear()
+
+    def _open(self, endpoint: Any) -> None:
+        config = self._config
+        endpoint.libCreate()
+        settings = pj.EpConfig()
+        settings.logConfig.level = settings.logConfig.consoleLevel = config.log_level
+        settings.uaConfig.maxCalls = min(LIBRARY_LIMIT, config.max_legs)
+        settings.uaConfig.threadCnt = 0
+        settings.uaConfig.mainThreadOnly = True
+        settings.uaConfig.userAgent = "Cordboard"
+        media = settings.medConfig
+        media.clockRate = media.sndClockRate = CLOCK_RATE
+        media.maxMediaPorts = 4000
+        media.noVad = True
+        media.ecTailLen = 0
+        endpoint.libInit(settings)
+        endpoint.audDevManager().setNullDev()
+        self._choose_codecs(endpoint)
+        self._endpoint = endpoint
+        for kind in self._kinds():
+            port = config.tls_port if kind == "tls" else config.port
+            self._transports[(kind, config.bind)] = self._transport(kind, config.bind, port)
+        # A poll waits up to POLL_MS; a byte on this transport, used for nothing else, ends the wait at once.
+        kick = self._transport("udp", "127.0.0.1", 0)
+        self._kick.connect(("127.0.0.1", int(endpoint.transportGetInfo(kick).localName.rsplit(":", 1)[1])))
+        endpoint.libStart()
+        for kind in self._kinds():
+            self._account(RegionAddress(), kind)
+        if config.silence:
+            self._silence = pj.AudioMediaPlayer()
+            self._silence.createPlayer(config.silence, 0)
+
+    def _kinds(self) -> tuple[str, ...]:
+        return ("udp", "tcp", "tls") if self._config.tls_port else ("udp", "tcp")
+
+    def _choose_codecs(self, endpoint: Any) -> None:
+        wanted = [name.lower() for name in self._config.codecs]
+        for codec in endpoint.codecEnum2():
+            name, rate = codec.codecId.lower().split("/")[:2]
+            rank = wanted.index(name) if name in wanted else -1
+            useful = rank >= 0 and (name != "opus" or rate == "48000")
+            endpoint.codecSetPriority(codec.codecId, 250 - rank if useful else 0)
+
+    def _transport(self, kind: str, address: str, port: int) -> int:
+        settings = pj.TransportConfig()
+        settings.port = port
+        settings.boundAddress = address
+        if port and self._config.public_address:
+            settings.publicAddress = self._config.public_address
+        if kind == "tls":
+            settings.tlsConfig.certFile = self._config.tls_cert
+            settings.tlsConfig.privKeyFile = self._config.tls_key
+            settings.tlsConfig.verifyServer = self._config.tls_verify
+            settings.tlsConfig.method = pj.PJSIP_TLSV1_2_METHOD
+        try:
+            return int(self._endpoint.transportCreate(TRANSPORTS[kind], settings))
+        except pj.Error as error:
+            raise PhoneError(
+                f"SIP port {port}/{kind} on {address} cannot be opened ({_plain(error)}): "
+                "stop what uses it, or set SIP_BIND, SIP_PORT or SIP_TLS_PORT in .env"
+            ) from None
+
+    def _account(self, region: RegionAddress, kind: str) -> _Account:
+        """Return the account for this region and transport, made on first use."""
+        found = self._accounts.get((region, kind))
+        if found is not None:
+            return found
+        config = self._config
+        address = region.local_address or config.bind
+        transport = self._transports.get((kind, address))
+        if transport is None:
+            transport = self._transports[(kind, address)] = self._region_transport(kind, address)
+        settings = pj.AccountConfig()
+        settings.idUri = f"sip:cordboard@{config.public_address or address}"
+        settings.sipConfig.transportId = transport
+        if region.outbound_proxy:
+            proxy = region.outbound_proxy
+            settings.sipConfig.proxies.append(proxy if ";lr" in proxy else f"{proxy};lr")
+        rtp = settings.mediaConfig.transportConfig
+        rtp.port, rtp.portRange = config.rtp_first, config.rtp_count
+        rtp.boundAddress = address
+        if config.public_address:
+            rtp.publicAddress = config.public_address
+        settings.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
+        settings.callConfig.prackUse = pj.PJSUA_100REL_NOT_USED
+        account = _Account(self)
+        account.create(settings, (region, kind) == (RegionAddress(), "udp"))
+        self._accounts[(region, kind)] = account
+        return account
+
+    def _region_transport(self, kind: str, address: str) -> int:
+        """Open a transport on a region's own address; the main port may be held by a transport on all addresses."""
+        port = self._config.tls_port if kind == "tls" else self._config.port
+        try:
+            return self._transport(kind, address, port)
+        except PhoneError:
+            return self._transport(kind, address, 0)
+
+    def _close(self, endpoint: Any) -> None:
+        for number in list(self._recorders):
+            self._stop_recording(number)
+        for number in list(self._sources):
+            self._stop_source(number)
+        with contextlib.suppress(pj.Error):
+            endpoint.hangupAllCalls()
+            endpoint.libHandleEvents(10)
+        self._calls.clear()
+        self._dead.clear()
+        self._silence = None
+        self._accounts.clear()
+        with contextlib.suppress(pj.Error):
+            endpoint.libDestroy()
+
+    # --- legs, in the thread -------------------------------------------------------------------------------------------
+
+    def incoming(self, account: _Account, prm: Any) -> None:
+        """Take a call that comes in, or answer 503 at once when the engine is full."""
+        call = _Call(self, account, next(self._numbers), prm.callId)
+        self._calls[call.leg] = call
+        if not self._admit():
+            self.refused += 1
+            call.over = True
+            self._hangup(call.leg, (("Retry-After", "5"),), 503)
+            return
+        try:
+            message = str(prm.rdata.wholeMsg)
+        except UnicodeDecodeError:
+            call.over = True
+            self._hangup(call.leg, (), 400)
+            return
+        headers = parse_headers(message)
+        self.post(
+            Invite(
+                leg=call.leg,
+                time=time.time(),
+                source_ip=prm.rdata.srcAddress.rsplit(":", 1)[0].strip("[]"),
+                request_uri=message.split(" ", 2)[1],
+                from_uri=header(headers, "From") or header(headers, "f") or "",
+                to_uri=header(headers, "To") or header(headers, "t") or "",
+                call_id=header(headers, "Call-ID") or header(headers, "i") or "",
+                headers=headers,
+                authorization=header(headers, "Proxy-Authorization") or header(headers, "Authorization"),
+            )
+        )
+
+    def challenged(self, prm: Any) -> None:
+        """Answer a 401 or 407 with the credentials of that leg; without any, let the refusal stand."""
+        call = pj.Call.lookup(prm.callId) if prm.callId != pj.PJSUA_INVALID_ID else None
+        target = call.target if isinstance(call, _Call) else None
+        if target is None or target.username is None or target.password is None:
+            prm.challenge.abandon()
+            return
+        credentials = pj.AuthCredInfoVector()
+        credentials.append(pj.AuthCredInfo("digest", "*", target.username, 0, target.password))
+        prm.challenge.respond(credentials)
+
+    def _place(self, leg: LegId, target: Target) -> None:
+        region = self._regions.get(target.region) or self._regions[""]
+        try:
+            account = self._account(region, target.uri.transport)
+            call = _Call(self, account, leg)
+        except (pj.Error, PhoneError, KeyError) as error:
+            self.post(Ended(leg, time.time(), 0, by_peer=False, error=_plain(error)))
+            return
+        call.target = target
+        self._calls[leg] = call
+        param = _options(target.headers)
+        param.opt.audioCount, param.opt.videoCount, param.opt.textCount = 1, 0, 0
+        host = self._config.public_address or region.local_address or self._local_host(target)
+        name = target.from_name.replace("\\", "").replace('"', "")
+        param.txOption.localUri = f'"{name}" <sip:{target.from_user}@{host}>' if name else f"<sip:{target.from_user}@{host}>"
+        try:
+            call.makeCall(target.uri.request_uri, param)
+        except pj.Error as error:
+            call.error = _plain(error)
+            self.ended(call, 0, call.error, ())
+
+    def _local_host(self, target: Target) -> str:
+        """Return the address that the far end sees: ours, or that of the route to it when we are bound to all."""
+        if self._config.bind != "0.0.0.0":
+            return self._config.bind
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            if target.uri.host[:1].isdigit():
+                probe.connect((target.uri.host, 9))  # a UDP connect sends nothing; it only asks for the route
+                return str(probe.getsockname()[0])
+        return socket.gethostname()
+
+    def _answer(self, leg: LegId, code: int, headers: Headers) -> None:
+        call = self._calls.get(leg)
+        if call is None or call.over:
+            return
+        try:
+            param = _options(headers, code)
+            param.opt.audioCount, param.opt.videoCount, param.opt.textCount = 1, 0, 0
+            call.answer(param)
+        except pj.Error as error:
+            self._give_up(call, error)
+
+    def _hangup(self, leg: LegId, headers: Headers, code: int = 0) -> None:
+        call = self._calls.get(leg)
+        if call is None:
+            return
+        call.ours = True
+        try:
+            call.hangup(_options(headers, code))
+        except pj.Error as error:
+            self._give_up(call, error)
+
+    def _give_up(self, call: _Call, error: Any) -> None:
+        """End a leg that the library does not obey any more: nothing of it may stay in the tables."""
+        call.error = _plain(error)
+        if not call.ours:
+            call.ours = True
+            with contextlib.suppress(pj.Error):
+                call.hangup(_options((), 500))
+                return
+        self.ended(call, call.final, call.error, ())
+
+    def ended(self, call: _Call, code: int, reason: str, headers: Headers) -> None:
+        """Forget a leg and tell its end, once."""
+        if self._calls.pop(call.leg, None) is None:
+            return
+        self._dead.append(call)  # the object must outlive its own callback
+        call.media = None
+        self._hears = {pair for pair in self._hears if call.leg not in pair}
+        for number in [number for number, source in self._sources.items() if source.leg == call.leg]:
+            self._stop_source(number)
+        for recorder in self._recorders.values():
+            for group in recorder.legs:
+                group.discard(call.leg)
+        if not call.over:
+            call.over = True
+            self.post(
+                Ended(call.leg, time.time(), code, reason, by_peer=not call.ours, headers=headers, error=call.error)
+            )
+
+    # --- audio, in the thread --------------------------------------------------------------------------------------------
+
+    def media_ready(self, leg: LegId) -> None:
+        """Connect everything that waited for this leg's audio; again after a re-INVITE, which makes a new port."""
+        for speaker, listener in self._hears:
+            if leg in (speaker, listener):
+                self._connect(speaker, listener)
+        media = self._media(leg)
+        if media is None:
+            return
+        for source in self._sources.values():
+            if source.leg == leg:
+                _transmit(source.media, media)
+        for recorder in self._recorders.values():
+            for channel, group in enumerate(recorder.legs):
+                if leg in group:
+                    _transmit(media, recorder.files[channel])
+
+    def _media(self, leg: LegId) -> Any:
+        call = self._calls.get(leg)
+        return call.media if call is not None else None
+
+    def _connect(self, speaker: LegId, listener: LegId) -> None:
+        source, sink = self._media(speaker), self._media(listener)
+        if source is not None and sink is not None:
+            _transmit(source, sink)
+
+    def _join(self, pairs: tuple[tuple[LegId, LegId], ...]) -> None:
+        for pair in pairs:
+            if pair[0] in self._calls and pair[1] in self._calls:
+                self._hears.add(pair)
+                self._connect(*pair)
+
+    def _part(self, pairs: tuple[tuple[LegId, LegId], ...]) -> None:
+        for pair in pairs:
+            self._hears.discard(pair)
+            source, sink = self._media(pair[0]), self._media(pair[1])
+            if source is not None and sink is not None:
+                with contextlib.suppress(pj.Error):
+                    source.stopTransmit(sink)
+
+    def _play(self, leg: LegId, number: int, path: str, loop: bool) -> None:
+        player = _Player(self, leg, number)
+        try:
+            player.createPlayer(path, 0 if loop else pj.PJMEDIA_FILE_NO_LOOP)
+        except pj.Error as error:
+            log.warning("leg=%d cannot play %s: %s", leg, path, _plain(error))
+            self.post(PlayDone(leg, number))
+            return
+        self._add_source(leg, number, player)
+
+    def _tone(self, leg: LegId, number: int, cadence: Cadence) -> None:
+        tones = pj.ToneDescVector()
+        for on_ms, off_ms in cadence.steps:
+            tone = pj.ToneDesc()
+            tone.freq1 = cadence.frequencies[0]
+            tone.freq2 = cadence.frequencies[1] if len(cadence.frequencies) > 1 else 0
+            tone.on_msec, tone.off_msec = on_ms, off_ms
+            tones.append(tone)
+        generator = pj.ToneGenerator()
+        generator.createToneGenerator(CLOCK_RATE, 1)
+        generator.play(tones, True)
+        self._add_source(leg, number, generator)
+
+    def _add_source(self, leg: LegId, number: int, source: Any) -> None:
+        if leg not in self._calls:
+            self._dead.append(source)
+            return
+        self._sources[number] = _Source(leg, source)
+        media = self._media(leg)
+        if media is not None:
+            _transmit(source, media)
+
+    def _stop_source(self, number: int) -> None:
+        source = self._sources.pop(number, None)
+        if source is not None:
+            self._dead.append(source.media)
+
+    def _record(self, number: int, groups: list[set[LegId]], paths: list[str]) -> None:
+        files = []
+        for path in paths:
+            recorder = pj.AudioMediaRecorder()
+            try:
+                recorder.createRecorder(path)
+            except pj.Error as error:
+                log.error("cannot record to %s: %s", path, _plain(error))
+                self._dead.extend(files)
+                first = next(iter(next(filter(None, groups))))
+                self.post(RecordFailed(first, number, _plain(error)))
+                return
+            files.append(recorder)
+        self._recorders[number] = _Recorder(files)
+        for channel, group in enumerate(groups):
+            self._recorders[number].legs.append(set())
+            if self._silence is not None:
+                _transmit(self._silence, files[channel])
+            for leg in group:
+                self._record_also(number, channel, leg)
+
+    def _record_also(self, number: int, channel: int, leg: LegId) -> None:
+        recorder = self._recorders.get(number)
+        if recorder is None or leg not in self._calls:
+            return
+        recorder.legs[channel].add(leg)
+        media = self._media(leg)
+        if media is not None:
+            _transmit(media, recorder.files[channel])
+
+    def _stop_recording(self, number: int) -> None:
+        recorder = self._recorders.pop(number, None)
+        if recorder is not None:
+            recorder.files.clear()  # the last reference: the library writes the header and closes the file
+
+
+def _transmit(source: Any, sink: Any) -> None:
+    try:
+        source.startTransmit(sink)
+    except pj.Error as error:
+        log.warning("audio could not be connected: %s", _plain(error))
+
+
+def _plain(error: Any) -> str:
+    """Return the library's own words for an error, without its file and line."""
+    return str(getattr(error, "reason", "") or error)

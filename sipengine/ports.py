@@ -1,0 +1,170 @@
+"""PORT: what the call logic needs of a phone, and the events that a phone posts back.
+
+Everything above this file (session, engine) speaks only these types, so a scripted fake stands in for pjsua2 in tests.
+Legs are plain integers, drawn by the phone. A command never raises for a bad leg or a network error: what cannot be
+done ends the leg with an `Ended` event. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from routing.sipuri import SipUri
+from sipengine.tones import Cadence
+
+LegId = int
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A call comes in. 100 Trying has gone out; nothing else has."""
+
+    leg: LegId
+    time: float
+    source_ip: str
+    request_uri: str
+    from_uri: str
+    to_uri: str
+    call_id: str
+    headers: Headers
+    authorization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Our INVITE left; `call_id` is its Call-ID."""
+
+    leg: LegId
+    time: float
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """A provisional response above 100; `media` is true when it carried SDP (early media)."""
+
+    leg: LegId
+    time: float
+    code: int
+    media: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The dialog is confirmed (2xx to our INVITE, or the ACK to our 200); `headers` are those of the 2xx."""
+
+    leg: LegId
+    time: float
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A DTMF digit arrived (RFC 4733 or INFO)."""
+
+    leg: LegId
+    time: float
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayDone:
+    """The player `player` of this leg reached its end."""
+
+    leg: LegId
+    player: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The leg is over: exactly one of these per leg. `code` is the INVITE's final response, 0 when there was none.
+
+    `by_peer` says who sent the BYE, CANCEL or refusal; `error` is text when the network or the library failed.
+    """
+
+    leg: LegId
+    time: float
+    code: int
+    reason: str = ""
+    by_peer: bool = True
+    headers: Headers = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailed:
+    """The files of recorder `recorder` cannot be written; the call goes on. `leg` is the first that it was to hear."""
+
+    leg: LegId
+    recorder: int
+    error: str
+
+
+Event = Invite | Placed | Ringing | Answered | Digit | PlayDone | RecordFailed | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One INVITE to place. `from_user` and `from_name` make its From; `headers` are added to it.
+
+    `region` names a Region row; blank means the default one. `early_media` asks to hear what the far end sends
+    before it answers.
+    """
+
+    uri: SipUri
+    from_user: str
+    from_name: str = ""
+    username: str | None = None
+    password: str | None = None
+    headers: Headers = ()
+    region: str = ""
+
+
+class Phone(Protocol):
+    """Places, answers, ends and joins legs. Every method returns at once; what happened comes back as an event."""
+
+    def place(self, target: Target) -> LegId:
+        """Send an INVITE; the leg's identifier is valid at once."""
+
+    def ring(self, leg: LegId, early_media: bool = False) -> None:
+        """Answer an incoming leg with 180, or with 183 and SDP."""
+
+    def answer(self, leg: LegId) -> None:
+        """Answer an incoming leg with 200."""
+
+    def refuse(self, leg: LegId, code: int, headers: Headers = ()) -> None:
+        """Answer an incoming leg with a final response of 300 or more; its `Ended` follows."""
+
+    def hangup(self, leg: LegId, headers: Headers = ()) -> None:
+        """End a leg in whatever state it is: CANCEL, BYE or a refusal; its `Ended` follows."""
+
+    def bridge(self, one: LegId, other: LegId) -> None:
+        """Join the audio of two legs both ways, as soon as both have media."""
+
+    def hear(self, listener: LegId, speaker: LegId) -> None:
+        """Let `listener` hear `speaker` (early media), one way."""
+
+    def unbridge(self, one: LegId, other: LegId) -> None:
+        """Part the audio of two legs."""
+
+    def play(self, leg: LegId, path: Path, loop: bool = False) -> int:
+        """Play a WAV file to the leg; return the player's number, which `PlayDone` names at its end."""
+
+    def tone(self, leg: LegId, cadence: Cadence) -> int:
+        """Play a tone to the leg until `stop`; return its number."""
+
+    def stop_playing(self, leg: LegId, player: int) -> None:
+        """Stop a player or a tone; no event follows."""
+
+    def record(self, sources: Sequence[Sequence[LegId]], paths: Sequence[Path]) -> int:
+        """Record each group of legs into its own WAV file, all started together; return the recorder's number."""
+
+    def record_also(self, recorder: int, channel: int, leg: LegId) -> None:
+        """Add a leg to one channel of a running recorder."""
+
+    def stop_recording(self, recorder: int) -> None:
+        """Close the recorder's files."""

@@ -1,0 +1,122 @@
+"""asyncio: the engine's own view of a call while it lives: its record, its timeline, and how both reach the journal.
+
+Every change of a status goes through `advance`, so an illegal one is found where it is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from calls.entries import CallRecord, Entry, EventEntry, NoteEntry
+from calls.status import TERMINAL, Status, advance
+from routing.errors import lookup
+from routing.sid import new_sid
+from sipengine.ports import LegId
+
+log = logging.getLogger("sipengine.call")
+
+BODY_KEPT = 4096  # characters of a response that a note keeps
+
+
+@dataclass(slots=True)
+class Leg:
+    """One leg of a call in progress: the phone's number for it (None until placed), and its record."""
+
+    record: CallRecord
+    id: LegId | None = None
+
+    @property
+    def status(self) -> Status:
+        """The leg's status now."""
+        return Status(self.record.status)
+
+    @property
+    def answered(self) -> bool:
+        """Say whether the leg was ever answered."""
+        return self.record.answer_time is not None
+
+    @property
+    def ended(self) -> bool:
+        """Say whether the leg has had its terminal status."""
+        return self.status in TERMINAL
+
+    def move(self, status: Status, when: float) -> bool:
+        """Set the status; return False when the leg has it already. Times follow from it."""
+        record = self.record
+        if record.status == status:
+            return False
+        record.status = advance(self.status, status).value
+        if status is Status.RINGING and record.ring_time is None:
+            record.ring_time = when
+        elif status is Status.IN_PROGRESS:
+            record.answer_time = when
+        elif status in TERMINAL:
+            record.end_time = when
+            record.duration = round(when - record.answer_time) if record.answer_time is not None else 0
+        return True
+
+
+class CallLog:
+    """Writes one call's records, timeline and notes. The timeline is the parent's: child legs are named in it."""
+
+    def __init__(self, put: Callable[[Entry], None], parent: CallRecord) -> None:
+        self._put = put
+        self._parent = parent
+        self._number = 0
+
+    def save(self, leg: Leg) -> None:
+        """Write the leg's record as it is now."""
+        self._put(leg.record)
+        record = leg.record
+        log.info(
+            "call=%s leg=%s status=%s sip=%d to=%s %s",
+            self._parent.sid,
+            record.sid,
+            record.status,
+            record.sip_code,
+            record.to_address,
+            record.reason,
+        )
+
+    def event(self, name: str, when: float | None = None, **detail: Any) -> None:
+        """Add a line to the timeline."""
+        self._put(EventEntry(self._parent.sid, self._number, when or time.time(), name, detail))
+        self._number += 1
+
+    def note(
+        self,
+        code: int,
+        message: str,
+        *,
+        call_sid: str = "",
+        url: str = "",
+        method: str = "",
+        status: int = 0,
+        body: bytes = b"",
+    ) -> None:
+        """Tell the operator that something went wrong, with Twilio's code."""
+        level = lookup(code).level
+        log.warning("call=%s code=%d %s: %s %s", self._parent.sid, code, level, message, url)
+        self._put(
+            NoteEntry(
+                sid=new_sid("NO"),
+                account_sid=self._parent.account_sid,
+                call_sid=call_sid or self._parent.sid,
+                time=time.time(),
+                code=code,
+                level=level,
+                message=message,
+                url=url,
+                method=method,
+                response_status=status,
+                response_body=body.decode(errors="replace")[:BODY_KEPT],
+            )
+        )
+
+    def entry(self, entry: Entry) -> None:
+        """Write any other entry of this call."""
+        self._put(entry)

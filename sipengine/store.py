@@ -1,0 +1,111 @@
+"""ADAPTER: the only file of the engine that imports Django models. Hands out frozen answers, never model instances.
+
+Every function is synchronous and may block on the database: the engine calls them in a worker thread, the journal's
+writer in its own process. A call never waits for one of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from django.db import close_old_connections
+from django.db.utils import Error as DatabaseError
+
+from calls import ledger
+from calls.entries import CallRecord, Entry, EventEntry
+from calls.place import ClaimedCall, claim
+from calls.status import Status
+from routing.admission import Directory
+from routing.resolve import RegionInfo, directory_version, load_directory, regions
+
+__all__ = ["ClaimedCall", "DatabaseError", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _connected(function: Callable[P, T]) -> Callable[P, T]:
+    """Drop a connection that has died before and after use, as Django does around a request."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        close_old_connections()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return wrapper
+
+
+@_connected
+def routing(known: int | None) -> tuple[int, Directory, tuple[RegionInfo, ...]] | None:
+    """Return what admission needs, with its version, or None when it is still the version `known`."""
+    version = directory_version()
+    if version == known:
+        return None
+    return version, load_directory(), regions()
+
+
+@_connected
+def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[ClaimedCall]:
+    """Take queued calls of these regions for this engine, oldest first."""
+    return claim(engine, codes, limit)
+
+
+@_connected
+def apply(entries: Iterable[Entry]) -> ledger.Applied:
+    """Write a batch of journal entries; raise `DatabaseError` when the database is away."""
+    return ledger.apply(entries)
+
+
+@_connected
+def close_dead_calls(engine: str, died_at: float) -> int:
+    """End every leg and recording that this engine left open when it died; return how many legs.
+
+    `died_at` is the last time the engine was known to live (seconds since the epoch). Queued calls that it had claimed
+    and not yet placed go back to the queue.
+    """
+    open_legs = ledger.open_calls(engine)
+    entries: list[Entry] = [_ended_with_the_engine(record, died_at) for record in open_legs]
+    entries += [
+        EventEntry(
+            record.sid,
+            ledger.next_event_number(record.sid),
+            died_at,
+            "engine.restarted",
+            {"reason": "The engine stopped in the middle of this call and was started again."},
+        )
+        for record in open_legs
+        if not record.parent_sid
+    ]
+    entries += [
+        replace(recording, status="processing")
+        if any(Path(file).exists() for file in recording.files)
+        else replace(recording, status="absent", error="the engine died before anything was recorded")
+        for recording in ledger.open_recordings(engine)
+    ]
+    ledger.apply(entries)
+    ledger.release_claims(engine)
+    return len(open_legs)
+
+
+def _ended_with_the_engine(record: CallRecord, died_at: float) -> CallRecord:
+    """Return the record of a leg as it ended when its engine died: completed if it had been answered, else failed."""
+    answered = record.answer_time is not None
+    end = max(died_at, record.answer_time or record.start_time)
+    return replace(
+        record,
+        status=(Status.COMPLETED if answered else Status.FAILED).value,
+        end_time=end,
+        duration=round(end - record.answer_time) if record.answer_time is not None else 0,
+        ended_by="engine",
+        error_code=record.error_code or 12400,
+        reason=f"The engine stopped without warning at {time.strftime('%H:%M:%S', time.gmtime(end))} UTC, "
+        + ("in the middle of the conversation." if answered else "before the call was answered."),
+    )

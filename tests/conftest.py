@@ -1,0 +1,24 @@
+"""Settings for tests without a `.env`: set before Django reads them, in a folder of the run's own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+_DATA = Path(tempfile.mkdtemp(prefix="cordboard-tests-"))
+os.environ.update(
+    SECRET_KEY="tests-only",
+    FIELD_ENCRYPTION_KEYS="S3bTSVBXhtjLBpVDZrIEh9Dzxc7b8ZqWCv1jTJd1sLg=",
+    PUBLIC_URL="http://testserver",
+    DATA_DIR=str(_DATA),
+    STATICFILES_BACKEND="django.contrib.staticfiles.storage.StaticFilesStorage",
+    DEBUG="0",
+)
+os.environ.pop("DATABASE_URL", None)
+
+
+def pytest_unconfigure() -> None:
+    import shutil
+
+    shutil.rmtree(_DATA, ignore_errors=True)
