@@ -185,7 +185,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
     },
     "Play": {
         "loop": Attribute(_loop, 1, 13410),
-        "digits": Attribute(_matching(r"[0-9A-Da-dWw#*]+", "must be made of 0-9 A-D # * w W"), None, 13430),
+        "digits": Attribute(_verbatim, None, 13430, _NOT_YET),
     },
     "Pause": {"length": Attribute(_number(1, 86_400), 1, 13910)},
     "Redirect": {"method": Attribute(_method, "POST", 13710)},

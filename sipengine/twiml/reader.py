@@ -212,8 +212,6 @@ class _Reader:
 
     def _play(self, element: etree._Element) -> Play | None:
         values = self._leaf(element)
-        if values["digits"] and not _own_text(element):
-            return Play("", **values)
         address = self._address(element, media_url)
         return None if address is None else Play(address, **values)
 

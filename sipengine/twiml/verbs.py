@@ -51,7 +51,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Play the audio at `url`, `loop` times (1…1000), or DTMF `digits`; `url` is empty when only digits are given."""
+    """Play the audio at `url`, `loop` times (1…1000). `digits` (DTMF in its place) is not read yet."""
 
     url: str
     loop: int
