@@ -18,6 +18,7 @@ MAX_SECONDS = 3600
 MAX_CHANNELS = 8
 _MIN_SAMPLES = RATE // 10  # players refuse a file that is shorter than one packet
 _BLOCK = 65_536
+_CONTAINERS = (b"RIFF", b"RF64", b".snd", b"fLaC", b"OggS", b"FORM", b"caff", b"ID3")
 _SPEECH_LEVEL = 0.1  # RMS; -20 dB of full scale, with room for peaks
 _PEAK = 0.9
 
@@ -31,14 +32,14 @@ class AudioError(ValueError):
 def decode(content: bytes, headerless_mulaw: bool = False) -> bytes:
     """Return an audio file (WAV, MP3, FLAC, OGG, AU, …) as a WAV file for calls; raise `AudioError`.
 
-    `headerless_mulaw` allows for bare 8 kHz µ-law, the `audio/basic` of RFC 2046, where no header is found.
+    `headerless_mulaw` says that bytes without a header are 8 kHz µ-law, the `audio/basic` of RFC 2046.
     """
+    file = io.BytesIO(content)
     try:
-        return _decoded(soundfile.SoundFile(io.BytesIO(content)))
+        if headerless_mulaw and not content.startswith(_CONTAINERS):
+            return _decoded(soundfile.SoundFile(file, samplerate=RATE, channels=1, format="RAW", subtype="ULAW"))
+        return _decoded(soundfile.SoundFile(file))
     except soundfile.LibsndfileError as error:
-        if headerless_mulaw:
-            raw = io.BytesIO(content)
-            return _decoded(soundfile.SoundFile(raw, samplerate=RATE, channels=1, format="RAW", subtype="ULAW"))
         raise AudioError(f"not an audio file that can be read: {error.error_string}") from None
 
 
@@ -50,7 +51,8 @@ def _decoded(source: soundfile.SoundFile) -> bytes:
         stream = soxr.ResampleStream(source.samplerate, RATE, 1, dtype="float32")
         parts: list[NDArray[np.int16]] = []
         taken = 0
-        for block in source.blocks(_BLOCK, dtype="float32", always_2d=True):
+        # Until there is no more: the length in a header may be a lie.
+        while len(block := source.read(_BLOCK, dtype="float32", always_2d=True)):
             taken += len(block)
             if taken > limit:
                 raise AudioError(f"longer than {MAX_SECONDS // 60} minutes")

@@ -79,16 +79,14 @@ class MediaLibrary:
         timeout: float = 15.0,
         max_cache_bytes: int = 1_000_000_000,
     ) -> None:
-        """`allowed_dir` is the one folder that local files may be played from; `default_voice` a language such as en-us.
+        """Open the cache; `allowed_dir` is the one folder that local files may be played from.
 
-        Raises `ValueError` if there is no such voice.
+        `default_voice` is a language such as en-us; raises `ValueError` if espeak-ng does not speak it.
         """
         name, plus, variant = default_voice.partition("+")
         found = voices.nearest(name, espeak.languages())
         if found is None:
-            raise ValueError(
-                f"SAY_VOICE: espeak-ng does not speak {default_voice!r}; use a language such as en-us or de"
-            )
+            raise ValueError(f"SAY_VOICE: espeak-ng does not speak {default_voice!r}; name a language: en-us, de, …")
         self._default_voice = found + plus + variant
         self._cache, self._session, self._allowed = cache_dir, session, allowed_dir
         self._max_bytes, self._max_cache_bytes = max_bytes, max_cache_bytes
@@ -106,7 +104,7 @@ class MediaLibrary:
         await asyncio.gather(*self._work.values(), return_exceptions=True)
         self._pool.shutdown(wait=False)
 
-    # --- say ------------------------------------------------------------------------------------------------------------
+    # --- say ---------------------------------------------------------------------------------------------------------
 
     def choose(self, voice: str | None, language: str | None) -> voices.Choice:
         """Return the espeak-ng voice that `say` would speak with, and remarks on what could not be had."""
@@ -131,7 +129,7 @@ class MediaLibrary:
             raise MediaError(12400, f"<Say>: {error}") from error
         return await self._in_pool(lambda: self._store(path, audio.speech(samples, rate)))
 
-    # --- play -----------------------------------------------------------------------------------------------------------
+    # --- play --------------------------------------------------------------------------------------------------------
 
     async def play(self, url: str) -> Path:
         """Return a WAV file of what is at an http(s) address, or in a local file (`file:///…` or an absolute path).
@@ -221,7 +219,7 @@ class MediaLibrary:
                 raise MediaError(11200, f"<Play>: {_shown(url)} is larger than {self._max_bytes} bytes")
         return _Answer(bytes(content), kind, _said(response, _Validity()))
 
-    # --- shared work and files ------------------------------------------------------------------------------------------
+    # --- shared work and files ---------------------------------------------------------------------------------------
 
     async def _once(self, path: Path, work: Callable[[], Coroutine[Any, Any, Path]]) -> Path:
         """Await the work for `path`, started by whoever came first; a caller who gives up stops nobody else's."""
@@ -267,6 +265,8 @@ def _fetch_error(url: str, error: Exception) -> MediaError:
             return MediaError(11210, f"<Play>: {_shown(url)}: the host name is not found", temporary=True)
         case aiohttp.ClientConnectorCertificateError():
             return MediaError(11237, f"<Play>: {_shown(url)}: the server's certificate is not accepted")
+        case aiohttp.ClientSSLError():
+            return MediaError(11220, f"<Play>: {_shown(url)}: the TLS handshake failed")
         case aiohttp.ClientConnectorError():
             return MediaError(11202, f"<Play>: {_shown(url)}: connection refused", temporary=True)
         case aiohttp.RedirectClientError():
