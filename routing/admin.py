@@ -5,12 +5,11 @@ Other apps add their own actions to these classes: `RingGroupAdmin.actions` and 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import admin, messages
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Model, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -36,22 +35,47 @@ from routing.resolve import Destination
 from routing.theme import ModelAdmin, TabularInline, display
 from routing.voice import Context, document
 
+_M = TypeVar("_M", bound=Model)
+
 NOBODY = (
     "Nobody may call %s: map a credential list or an IP access control list to it (SIP access control, on its page)."
 )
-
-
-def served(destination: Destination, note: str = "") -> SafeString:
-    """Return the TwiML that is served now, and why, as HTML; passwords are masked."""
-    result = document(destination, Context(call_status="ringing", mask_secrets=True))
-    why = (note, *result.why) if note else result.why
-    return SafeString(render_to_string("routing/served.html", {"twiml": result.pretty, "why": why}))
 
 
 def link(obj: Any, text: str = "") -> SafeString:
     """Return a link to the page of an object."""
     url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
     return format_html('<a href="{}" class="cb-link">{}</a>', url, text or str(obj))
+
+
+def links(objects: list[Any]) -> str:
+    """Return links to all these objects, each with what it is."""
+    rows = [(obj._meta.verbose_name, link(obj)) for obj in dict.fromkeys(objects)]
+    return format_html_join(", ", "{} {}", rows) if rows else "nothing yet"
+
+
+class ServedAdmin(ModelAdmin[_M]):
+    """Pages that end with the TwiML that is served now, and why; passwords are masked."""
+
+    change_form_after_template = "routing/served.html"
+
+    def destination_of(self, obj: _M) -> Destination:
+        """Return what is served for the object."""
+        raise NotImplementedError
+
+    def used_by(self, obj: _M) -> list[Any]:
+        """Return what leads to the object."""
+        raise NotImplementedError
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, add: bool = False, change: bool = False, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add the document to the page of an object that is saved already."""
+        obj = kwargs.get("obj")
+        if change and obj:
+            served = document(self.destination_of(obj), Context(call_status="ringing", mask_secrets=True))
+            context.update(twiml=served.pretty, why=served.why, used_by=links(self.used_by(obj)))
+        return super().render_change_form(request, context, add, change, *args, **kwargs)
 
 
 @admin.action(description="Enable")
@@ -201,9 +225,12 @@ class SipDomainAdmin(ModelAdmin[SipDomain]):
             "TwiML application",
             {
                 "fields": (
-                    ("voice_url", "voice_method"),
-                    ("voice_fallback_url", "voice_fallback_method"),
-                    ("voice_status_callback_url", "voice_status_callback_method"),
+                    "voice_url",
+                    "voice_method",
+                    "voice_fallback_url",
+                    "voice_fallback_method",
+                    "voice_status_callback_url",
+                    "voice_status_callback_method",
                 )
             },
         ),
@@ -240,7 +267,7 @@ class SipDomainAdmin(ModelAdmin[SipDomain]):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(ModelAdmin[Endpoint]):
+class EndpointAdmin(ServedAdmin[Endpoint]):
     form = EndpointForm
     list_display = ("name", "address", "transport_label", "region", "groups", "enabled")
     list_filter = ("enabled", "transport", "region", "account")
@@ -248,22 +275,21 @@ class EndpointAdmin(ModelAdmin[Endpoint]):
     search_fields = ("name", "uri", "username")
     autocomplete_fields = ("account",)
     actions = [enable, disable]
-    readonly_fields = ("served_now", "used_by")
     fieldsets = (
         (None, {"fields": ("name", "account", "uri", ("transport", "region"), "enabled")}),
-        ("Authentication", {"fields": (("username", "password"),)}),
-        ("Custom headers", {"fields": ("headers",)}),
+        ("What its calls carry", {"fields": (("username", "password"), "headers")}),
         (
             "Callbacks",
             {
                 "fields": (
-                    ("status_callback", "status_callback_method"),
+                    "status_callback",
                     "status_callback_events",
-                    ("screening_url", "screening_method"),
+                    "status_callback_method",
+                    "screening_url",
+                    "screening_method",
                 )
             },
         ),
-        ("What it serves now", {"fields": ("served_now", "used_by")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
@@ -282,26 +308,12 @@ class EndpointAdmin(ModelAdmin[Endpoint]):
     def groups(self, endpoint: Endpoint) -> str:
         return ", ".join(str(membership.group) for membership in endpoint.memberships.all()) or "none"
 
-    @admin.display(description="TwiML")
-    def served_now(self, endpoint: Endpoint) -> str:
-        if endpoint.pk is None:
-            return "Shown once the endpoint is saved."
-        return served(Destination(endpoint, ("A route that leads to this endpoint.",)))
+    def destination_of(self, endpoint: Endpoint) -> Destination:
+        return Destination(endpoint, ("A route that leads to this endpoint.",))
 
-    @admin.display(description="Used by")
-    def used_by(self, endpoint: Endpoint) -> str:
-        if endpoint.pk is None:
-            return "Nothing yet."
+    def used_by(self, endpoint: Endpoint) -> list[Any]:
         groups = [membership.group for membership in endpoint.memberships.select_related("group")]
-        return links([*groups, *endpoint.fallback_of.all(), *endpoint.routes.select_related("domain")])
-
-
-def links(objects: list[Any]) -> str:
-    """Return links to all these objects, each with what it is."""
-    if not objects:
-        return "Nothing yet."
-    rows = ((obj._meta.verbose_name, link(obj)) for obj in dict.fromkeys(objects))
-    return format_html_join(", ", "{} {}", rows)
+        return [*groups, *endpoint.fallback_of.filter(fallback="endpoint"), *endpoint.routes.select_related("domain")]
 
 
 class MemberInline(TabularInline[RingGroupMember, RingGroup]):
@@ -317,7 +329,7 @@ class MemberInline(TabularInline[RingGroupMember, RingGroup]):
 
 
 @admin.register(RingGroup)
-class RingGroupAdmin(ModelAdmin[RingGroup]):
+class RingGroupAdmin(ServedAdmin[RingGroup]):
     list_display = ("name", "strategy_label", "count", "ring_timeout", "record_label", "if_nobody_answers")
     list_filter = ("strategy", "record", "fallback", "account")
     list_select_related = ("fallback_group", "fallback_endpoint")
@@ -325,20 +337,35 @@ class RingGroupAdmin(ModelAdmin[RingGroup]):
     autocomplete_fields = ("account", "fallback_group", "fallback_endpoint")
     actions: list[Any] = []
     inlines = (MemberInline,)
-    readonly_fields = ("served_now", "used_by")
     conditional_fields = {
         "fallback_group": "fallback == 'group'",
         "fallback_endpoint": "fallback == 'endpoint'",
         "fallback_text": "fallback == 'say'",
     }
     fieldsets = (
-        (None, {"fields": ("name", "account", "strategy", "ring_timeout")}),
-        ("If nobody answers", {"fields": ("fallback", "fallback_group", "fallback_endpoint", "fallback_text")}),
         (
-            "The call",
-            {"fields": ("answer_on_bridge", "hangup_on_star", "record", "time_limit", "caller_id", "ring_tone")},
+            None,
+            {
+                "fields": (
+                    "name",
+                    "account",
+                    "strategy",
+                    "ring_timeout",
+                    "record",
+                    "fallback",
+                    "fallback_group",
+                    "fallback_endpoint",
+                    "fallback_text",
+                )
+            },
         ),
-        ("What it serves now", {"fields": ("served_now", "used_by")}),
+        (
+            "Call options",
+            {
+                "classes": ("collapse",),
+                "fields": ("answer_on_bridge", "hangup_on_star", "time_limit", "caller_id", "ring_tone"),
+            },
+        ),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RingGroup]:
@@ -361,21 +388,15 @@ class RingGroupAdmin(ModelAdmin[RingGroup]):
         target = {"group": group.fallback_group, "endpoint": group.fallback_endpoint}.get(group.fallback)
         return f"Ring {target}" if target else group.get_fallback_display()
 
-    @admin.display(description="TwiML")
-    def served_now(self, group: RingGroup) -> str:
-        if group.pk is None:
-            return "Shown once the group is saved."
-        return served(Destination(group, ("A route that leads to this group.",)))
+    def destination_of(self, group: RingGroup) -> Destination:
+        return Destination(group, ("A route that leads to this group.",))
 
-    @admin.display(description="Used by")
-    def used_by(self, group: RingGroup) -> str:
-        if group.pk is None:
-            return "Nothing yet."
-        return links([*group.routes.select_related("domain"), *group.fallback_of.filter(fallback="group")])
+    def used_by(self, group: RingGroup) -> list[Any]:
+        return [*group.routes.select_related("domain"), *group.fallback_of.filter(fallback="group")]
 
 
 @admin.register(Route)
-class RouteAdmin(ModelAdmin[Route]):
+class RouteAdmin(ServedAdmin[Route]):
     list_display = ("pattern", "domain", "destination", "enabled")
     list_filter = ("domain", "enabled")
     list_select_related = ("domain", "group", "endpoint")
@@ -385,11 +406,9 @@ class RouteAdmin(ModelAdmin[Route]):
     ordering_field = "position"
     hide_ordering_field = True
     actions = [enable, disable]
-    readonly_fields = ("served_now",)
     fieldsets = (
         (None, {"fields": ("domain", "pattern", "enabled")}),
-        ("Destination – exactly one", {"fields": ("group", "endpoint", ("url", "method"))}),
-        ("What it serves now", {"fields": ("served_now",)}),
+        ("Destination – exactly one", {"fields": ("group", "endpoint", "url", "method")}),
     )
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -399,11 +418,13 @@ class RouteAdmin(ModelAdmin[Route]):
     @display(description="Goes to")
     def destination(self, route: Route) -> str:
         target = route.group or route.endpoint
-        return f"{target._meta.verbose_name}: {target}".capitalize() if target else route.url
+        return f"{target._meta.verbose_name} {target}" if target else route.url
 
-    @admin.display(description="TwiML")
-    def served_now(self, route: Route) -> str:
-        if route.pk is None:
-            return "Shown once the route is saved."
-        note = "" if route.enabled else "This route is disabled: it is passed over. Enabled it would serve:"
-        return served(resolve.follow(route, (f"A call to {route.pattern} at {route.domain}.",)), note)
+    def destination_of(self, route: Route) -> Destination:
+        why = f"A call to {route.pattern} at {route.domain}."
+        if not route.enabled:
+            why = f"This route is disabled and passed over; enabled, it would serve this to a {why[2:]}"
+        return resolve.follow(route, (why,))
+
+    def used_by(self, route: Route) -> list[Any]:
+        return [route.domain]

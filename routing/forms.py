@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from routing.fields import is_set
 from routing.models import Endpoint, RingGroup, RingGroupMember, Route, SipDomain
@@ -94,6 +94,7 @@ class EndpointForm(ModelForm[Endpoint]):
     class Meta:
         model = Endpoint
         fields = "__all__"
+        widgets = {"headers": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -78,7 +78,6 @@ class ModelAdmin(_ModelAdmin[_M]):
     formfield_overrides = _OVERRIDES
     warn_unsaved_form = True
     list_filter_submit = True
-    show_full_result_count = False
 
     def get_fieldsets(self, request: HttpRequest, obj: _M | None = None) -> Any:
         """Leave secrets out for people who may not change the object."""

@@ -249,7 +249,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("", "As in the SIP URI (UDP if it names none)"),
+                            ("", "As in the SIP URI, else UDP"),
                             ("udp", "UDP"),
                             ("tcp", "TCP"),
                             ("tls", "TLS"),
@@ -498,7 +498,6 @@ class Migration(migrations.Migration):
                             ("say", "Say something and hang up"),
                         ],
                         default="hangup",
-                        help_text="What happens then.",
                         max_length=8,
                         verbose_name="if nobody answers",
                     ),

@@ -34,7 +34,7 @@ class Endpoint(models.Model):
     """A phone, trunk or application that calls are sent to: what a `<Sip>` noun says."""
 
     class Transport(models.TextChoices):
-        AS_IN_URI = "", "As in the SIP URI (UDP if it names none)"
+        AS_IN_URI = "", "As in the SIP URI, else UDP"
         UDP = "udp", "UDP"
         TCP = "tcp", "TCP"
         TLS = "tls", "TLS"
@@ -291,7 +291,6 @@ class RingGroup(models.Model):
         max_length=8,
         choices=Fallback.choices,
         default=Fallback.HANGUP,
-        help_text="What happens then.",
     )
     fallback_group = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="fallback_of", verbose_name="other group"
@@ -329,9 +328,7 @@ class RingGroup(models.Model):
         if group and group.pk in seen:
             chain = " → ".join([*names, group.name])
             raise ValidationError(
-                {
-                    "fallback_group": f"{chain}: an unanswered call would go round for ever. Choose another group."
-                }
+                {"fallback_group": f"{chain}: an unanswered call would go round for ever. Choose another group."}
             )
 
 
