@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import assert_never
 
 from calls.entries import CallRecord, RecordingEntry
-from calls.status import Direction, Status
+from calls.status import STRICT_TWILIO, Direction, Status
 from routing.sid import new_sid
 from sipengine import dial, twiml
 from sipengine.ports import Answered, Digit, Ended, Event, Headers, LegId, Phone, Placed, RecordFailed, Ringing, Target
@@ -31,7 +31,7 @@ class DialSettings:
     timeout_buffer: float = 5.0
     cancel_guard: float = 1.0
     resolve_seconds: float = 0.8
-    table: Mapping[int, Status] = dial.STRICT_TWILIO
+    table: Mapping[int, Status] = field(default_factory=lambda: STRICT_TWILIO)
 
 
 @dataclass(frozen=True, slots=True)

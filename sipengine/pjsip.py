@@ -386,7 +386,7 @@ class PjsipPhone:
         config = self._config
         endpoint.libCreate()
         settings = pj.EpConfig()
-        settings.logConfig.level = settings.logConfig.consoleLevel = config.log_level
+        settings.logConfig.level = config.log_level
         settings.uaConfig.maxCalls = min(LIBRARY_LIMIT, config.max_legs)
         settings.uaConfig.threadCnt = 0
         settings.uaConfig.mainThreadOnly = True

@@ -1,0 +1,249 @@
+"""A real engine for tests: its own process, ports, database and folder, and a web server that hands it TwiML."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.sip.sipp import HOST, free_port, until
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "Sup3rSecretPass"  # noqa: S105  # a test's own
+PREPARE = f"""
+from routing.models import *
+account = Account.objects.create(friendly_name="tests")
+acl = IpAccessControlList.objects.create(account=account, friendly_name="loopback")
+acl.ip_addresses.create(friendly_name="loopback", ip_address="127.0.0.1")
+elsewhere = IpAccessControlList.objects.create(account=account, friendly_name="elsewhere")
+elsewhere.ip_addresses.create(friendly_name="documentation", ip_address="192.0.2.1")
+people = CredentialList.objects.create(account=account, friendly_name="people")
+people.credentials.create(username="alice", password="{PASSWORD}")
+def domain(name, acls=(), lists=(), **more):
+    made = SipDomain.objects.create(account=account, domain_name=name, voice_url=VOICE, **more)
+    made.ip_access_control_lists.set(acls)
+    made.credential_lists.set(lists)
+domain("tests.example", [acl], is_default=True, voice_fallback_url=FALLBACK)
+domain("digest.example", (), [people])
+domain("both.example", [acl], [people])
+domain("elsewhere.example", [elsewhere])
+domain("closed.example")
+"""
+
+
+@dataclass
+class Asked:
+    """One request that the engine made."""
+
+    path: str
+    method: str
+    form: dict[str, str]
+    headers: dict[str, str]
+
+
+@dataclass
+class TwimlServer:
+    """Answers every request by its path and, for `/voice`, by the dialled user; keeps what was asked."""
+
+    documents: dict[str, Callable[[Asked], tuple[int, str, bytes]]] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                server._handle(self, self.rfile.read(length).decode())
+
+            def do_GET(self) -> None:
+                server._handle(self, urlsplit(self.path).query)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://{HOST}:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def _handle(self, handler: BaseHTTPRequestHandler, form: str) -> None:
+        path = urlsplit(handler.path).path
+        fields = dict(parse_qsl(form, keep_blank_values=True))
+        asked = Asked(path, handler.command, fields, dict(handler.headers))
+        self.asked.append(asked)
+        user = fields.get("To", "").removeprefix("sip:").partition("@")[0]
+        answer = self.documents.get(f"{path}#{user}") or self.documents.get(path)
+        status, kind, body = answer(asked) if answer else (404, "text/plain", b"no such document")
+        handler.send_response(status)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def number(self, user: str, twiml: str) -> None:
+        """Let this dialled number run this TwiML (what stands inside <Response>)."""
+        self.serve(f"/voice#{user}", f"<Response>{twiml}</Response>".encode())
+
+    def serve(self, path: str, body: bytes, *, kind: str = "text/xml", status: int = 200) -> None:
+        """Answer a path with these bytes."""
+        self.documents[path] = lambda asked: (status, kind, body)
+
+    def requests(self, path: str, **form: str) -> list[Asked]:
+        """Return the requests for a path whose form holds these values."""
+        return [one for one in self.asked if one.path == path and form.items() <= one.form.items()]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Engine:
+    """`manage.py sipengine` as users run it, with `settings` of its own."""
+
+    def __init__(self, folder: Path, server: TwimlServer, **settings: str) -> None:
+        self.folder = folder
+        self.server = server
+        self.port, self.tls_port = free_port(), free_port()
+        self.address = f"{HOST}:{self.port}"
+        self._settings = settings
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")},
+            "SECRET_KEY": "tests-only",
+            "FIELD_ENCRYPTION_KEYS": "S3bTSVBXhtjLBpVDZrIEh9Dzxc7b8ZqWCv1jTJd1sLg=",
+            "PUBLIC_URL": server.url,
+            "DATA_DIR": str(folder),
+            "SIP_BIND": HOST,
+            "SIP_PORT": str(self.port),
+            "SIP_TLS_PORT": str(self.tls_port),
+            "RTP_PORTS": "42000-48000",
+            "ENGINE_NAME": "tests",
+            "DIAL_TIMEOUT_BUFFER": "0",
+            "DRAIN_SECONDS": "0",
+            "STATICFILES_BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
+            **settings,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "engine.log"
+
+    def prepare(self) -> None:
+        """Make the database with its domains, credentials and access lists."""
+        names = f"VOICE = {self.server.url + '/voice'!r}\nFALLBACK = {self.server.url + '/fallback'!r}\n"
+        self.manage("migrate", "-v", "0")
+        self.manage("shell", "-v", "0", "-c", names + PREPARE)
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command against this engine's database and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        """Start the engine and wait until it takes calls and knows its domains."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "sipengine"], cwd=ROOT, env=self._environment,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+        def ready() -> bool:
+            assert self._process is not None and self._process.poll() is None, self.log.read_text()[-3000:]
+            text = self.log.read_bytes()[before:]
+            return b"engine ready" in text and b"routing loaded" in text
+
+        until(ready, 20, "the engine's start")
+
+    def kill(self) -> None:
+        """End the engine as a crash does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def stop(self) -> None:
+        """End the engine in good order."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+                raise AssertionError("the engine did not stop within 15 s") from None
+            finally:
+                self._process = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    # --- what the operator would see -----------------------------------------------------------------------------------
+
+    def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        """Read the call log with SQL."""
+        connection = sqlite3.connect(f"file:{self.folder / 'cordboard.sqlite3'}?mode=ro", uri=True, timeout=10)
+        connection.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in connection.execute(sql, values)]
+        finally:
+            connection.close()
+
+    def call(self, user: str) -> dict[str, Any]:
+        """Wait for the call to this number to have ended in the log, all its legs too, and return its row with `legs`."""
+
+        def ended() -> dict[str, Any] | None:
+            rows = self.rows(
+                "SELECT * FROM calls_call WHERE to_user=? AND parent_id IS NULL ORDER BY start_time DESC LIMIT 1", user
+            )
+            if not rows or rows[0]["end_time"] is None:
+                return None
+            legs = self.rows("SELECT * FROM calls_call WHERE parent_id=? ORDER BY start_time, rowid", rows[0]["sid"])
+            if any(leg["end_time"] is None for leg in legs):
+                return None
+            return {**rows[0], "legs": legs}
+
+        return until(ended, 15, f"the end of the call to {user} in the log")
+
+    def timeline(self, sid: str) -> list[str]:
+        """Return the names of a call's events in order."""
+        return [row["name"] for row in self.rows("SELECT name FROM calls_callevent WHERE call_id=? ORDER BY number", sid)]
+
+    def notes(self, sid: str = "") -> list[int]:
+        """Return the codes of a call's notifications, or of those that belong to no call."""
+        where = "call_id=?" if sid else "call_id IS NULL"
+        values = (sid,) if sid else ()
+        return [row["code"] for row in self.rows(f"SELECT code FROM calls_notification WHERE {where} ORDER BY time", *values)]
+
+
+def wait_for_idle(engine: Engine, seconds: float = 10) -> None:
+    """Wait until no call of this engine is open in the log."""
+    until(
+        lambda: not engine.rows("SELECT sid FROM calls_call WHERE end_time IS NULL AND status<>'queued'"),
+        seconds,
+        "the end of all calls",
+    )
+
+
+def statuses(call: dict[str, Any]) -> list[tuple[str, int]]:
+    """Return status and SIP code of a call's legs, in the order in which they were started."""
+    return [(leg["status"], leg["sip_code"]) for leg in call["legs"]]
+
+
+def now() -> float:
+    return time.monotonic()
