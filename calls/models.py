@@ -127,7 +127,7 @@ class Call(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.from_address} → {self.to_address}"
+        return f"{self.from_user or self.from_address} → {self.to_user or self.to_address}"
 
     @property
     def ring_seconds(self) -> float | None:

@@ -2,194 +2,409 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import routing.fields
 from django.db import migrations, models
+
+import routing.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('routing', '0002_regions'),
+        ("routing", "0002_regions"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Call',
+            name="Call",
             fields=[
-                ('sid', models.CharField(max_length=34, primary_key=True, serialize=False, verbose_name='SID')),
-                ('direction', models.CharField(choices=[('inbound', 'inbound'), ('outbound-api', 'outbound, asked for by an operator'), ('outbound-dial', 'outbound, dialled by a call')], max_length=16)),
-                ('status', models.CharField(choices=[('queued', 'queued'), ('initiated', 'initiated'), ('ringing', 'ringing'), ('in-progress', 'in progress'), ('completed', 'completed'), ('busy', 'busy'), ('failed', 'failed'), ('no-answer', 'no answer'), ('canceled', 'canceled')], max_length=16)),
-                ('from_address', models.CharField(help_text='The caller, as the INVITE gave it.', max_length=512, verbose_name='from')),
-                ('to_address', models.CharField(help_text='What was dialled.', max_length=512, verbose_name='to')),
-                ('from_user', models.CharField(blank=True, help_text="User part of the caller's address.", max_length=255)),
-                ('to_user', models.CharField(blank=True, help_text='User part of the dialled address.', max_length=255)),
-                ('start_time', models.DateTimeField(verbose_name='started')),
-                ('ring_time', models.DateTimeField(blank=True, null=True, verbose_name='rang')),
-                ('answer_time', models.DateTimeField(blank=True, null=True, verbose_name='answered')),
-                ('end_time', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
-                ('duration', models.PositiveIntegerField(blank=True, help_text='Whole seconds from answer to end.', null=True)),
-                ('engine', models.CharField(blank=True, help_text='The engine that owns, or owned, this leg.', max_length=255)),
-                ('sip_call_id', models.CharField(blank=True, max_length=255, verbose_name='SIP Call-ID')),
-                ('sip_code', models.PositiveSmallIntegerField(default=0, help_text='Final response to the INVITE.', verbose_name='SIP code')),
-                ('ended_by', models.CharField(blank=True, help_text='caller, callee, engine or operator.', max_length=16)),
-                ('reason', models.CharField(blank=True, help_text='Why the leg ended as it did, in one sentence.', max_length=1000)),
-                ('error_code', models.PositiveIntegerField(default=0)),
-                ('sip_username', models.CharField(blank=True, max_length=255, verbose_name='SIP username')),
-                ('source_ip', models.CharField(blank=True, max_length=64, verbose_name='source address')),
-                ('region', models.CharField(blank=True, max_length=32)),
-                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='calls', to='routing.account')),
-                ('domain', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='calls', to='routing.sipdomain', verbose_name='SIP domain')),
-                ('endpoint', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='calls', to='routing.endpoint')),
-                ('group', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='calls', to='routing.ringgroup', verbose_name='ring group')),
-                ('parent', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='legs', to='calls.call')),
-                ('route', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='calls', to='routing.route')),
+                ("sid", models.CharField(max_length=34, primary_key=True, serialize=False, verbose_name="SID")),
+                (
+                    "direction",
+                    models.CharField(
+                        choices=[
+                            ("inbound", "inbound"),
+                            ("outbound-api", "outbound, asked for by an operator"),
+                            ("outbound-dial", "outbound, dialled by a call"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("initiated", "initiated"),
+                            ("ringing", "ringing"),
+                            ("in-progress", "in progress"),
+                            ("completed", "completed"),
+                            ("busy", "busy"),
+                            ("failed", "failed"),
+                            ("no-answer", "no answer"),
+                            ("canceled", "canceled"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "from_address",
+                    models.CharField(
+                        help_text="The caller, as the INVITE gave it.", max_length=512, verbose_name="from"
+                    ),
+                ),
+                ("to_address", models.CharField(help_text="What was dialled.", max_length=512, verbose_name="to")),
+                (
+                    "from_user",
+                    models.CharField(blank=True, help_text="User part of the caller's address.", max_length=255),
+                ),
+                (
+                    "to_user",
+                    models.CharField(blank=True, help_text="User part of the dialled address.", max_length=255),
+                ),
+                ("start_time", models.DateTimeField(verbose_name="started")),
+                ("ring_time", models.DateTimeField(blank=True, null=True, verbose_name="rang")),
+                ("answer_time", models.DateTimeField(blank=True, null=True, verbose_name="answered")),
+                ("end_time", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
+                (
+                    "duration",
+                    models.PositiveIntegerField(blank=True, help_text="Whole seconds from answer to end.", null=True),
+                ),
+                (
+                    "engine",
+                    models.CharField(blank=True, help_text="The engine that owns, or owned, this leg.", max_length=255),
+                ),
+                ("sip_call_id", models.CharField(blank=True, max_length=255, verbose_name="SIP Call-ID")),
+                (
+                    "sip_code",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Final response to the INVITE.", verbose_name="SIP code"
+                    ),
+                ),
+                (
+                    "ended_by",
+                    models.CharField(blank=True, help_text="caller, callee, engine or operator.", max_length=16),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True, help_text="Why the leg ended as it did, in one sentence.", max_length=1000
+                    ),
+                ),
+                ("error_code", models.PositiveIntegerField(default=0)),
+                ("sip_username", models.CharField(blank=True, max_length=255, verbose_name="SIP username")),
+                ("source_ip", models.CharField(blank=True, max_length=64, verbose_name="source address")),
+                ("region", models.CharField(blank=True, max_length=32)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="calls",
+                        to="routing.account",
+                    ),
+                ),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="calls",
+                        to="routing.sipdomain",
+                        verbose_name="SIP domain",
+                    ),
+                ),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="calls",
+                        to="routing.endpoint",
+                    ),
+                ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="calls",
+                        to="routing.ringgroup",
+                        verbose_name="ring group",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="legs",
+                        to="calls.call",
+                    ),
+                ),
+                (
+                    "route",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="calls",
+                        to="routing.route",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-start_time'],
+                "ordering": ["-start_time"],
             },
         ),
         migrations.CreateModel(
-            name='CallEvent',
+            name="CallEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('time', models.DateTimeField()),
-                ('name', models.CharField(max_length=64)),
-                ('detail', models.JSONField(blank=True, default=dict)),
-                ('call', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='calls.call')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("time", models.DateTimeField()),
+                ("name", models.CharField(max_length=64)),
+                ("detail", models.JSONField(blank=True, default=dict)),
+                (
+                    "call",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="calls.call",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['call', 'number'],
+                "ordering": ["call", "number"],
             },
         ),
         migrations.CreateModel(
-            name='Notification',
+            name="Notification",
             fields=[
-                ('sid', models.CharField(max_length=34, primary_key=True, serialize=False, verbose_name='SID')),
-                ('time', models.DateTimeField()),
-                ('code', models.PositiveIntegerField()),
-                ('level', models.CharField(choices=[('error', 'error'), ('warning', 'warning')], max_length=16)),
-                ('message', models.CharField(blank=True, max_length=2000)),
-                ('url', models.CharField(blank=True, max_length=4096, verbose_name='URL')),
-                ('method', models.CharField(blank=True, max_length=8)),
-                ('response_status', models.PositiveSmallIntegerField(default=0)),
-                ('response_body', models.CharField(blank=True, max_length=4096)),
-                ('account', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='notifications', to='routing.account')),
-                ('call', models.ForeignKey(blank=True, db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to='calls.call')),
+                ("sid", models.CharField(max_length=34, primary_key=True, serialize=False, verbose_name="SID")),
+                ("time", models.DateTimeField()),
+                ("code", models.PositiveIntegerField()),
+                ("level", models.CharField(choices=[("error", "error"), ("warning", "warning")], max_length=16)),
+                ("message", models.CharField(blank=True, max_length=2000)),
+                ("url", models.CharField(blank=True, max_length=4096, verbose_name="URL")),
+                ("method", models.CharField(blank=True, max_length=8)),
+                ("response_status", models.PositiveSmallIntegerField(default=0)),
+                ("response_body", models.CharField(blank=True, max_length=4096)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="notifications",
+                        to="routing.account",
+                    ),
+                ),
+                (
+                    "call",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="notifications",
+                        to="calls.call",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-time'],
+                "ordering": ["-time"],
             },
         ),
         migrations.CreateModel(
-            name='Recording',
+            name="Recording",
             fields=[
-                ('sid', models.CharField(max_length=34, primary_key=True, serialize=False, verbose_name='SID')),
-                ('source', models.CharField(max_length=32)),
-                ('channels', models.PositiveSmallIntegerField(default=1)),
-                ('track', models.CharField(blank=True, max_length=16)),
-                ('start_time', models.DateTimeField(verbose_name='started')),
-                ('status', models.CharField(choices=[('in-progress', 'in progress'), ('processing', 'processing'), ('completed', 'completed'), ('absent', 'absent'), ('failed', 'failed')], max_length=16)),
-                ('duration', models.FloatField(blank=True, help_text='Seconds.', null=True)),
-                ('files', models.JSONField(blank=True, default=list, help_text="Raw parts on the engine's disk, parent first.")),
-                ('file', models.CharField(blank=True, help_text='The finished WAV, relative to RECORDINGS_DIR.', max_length=255)),
-                ('size', models.BigIntegerField(blank=True, help_text='Bytes.', null=True)),
-                ('sha256', models.CharField(blank=True, max_length=64, verbose_name='SHA-256')),
-                ('error', models.CharField(blank=True, max_length=1000)),
-                ('retryable', models.BooleanField(default=False, help_text='It failed for a reason that may pass, as a full disk.')),
-                ('updated', models.DateTimeField(default=django.utils.timezone.now)),
-                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='recordings', to='routing.account')),
-                ('call', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='recordings', to='calls.call')),
+                ("sid", models.CharField(max_length=34, primary_key=True, serialize=False, verbose_name="SID")),
+                ("source", models.CharField(max_length=32)),
+                ("channels", models.PositiveSmallIntegerField(default=1)),
+                ("track", models.CharField(blank=True, max_length=16)),
+                ("start_time", models.DateTimeField(verbose_name="started")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("in-progress", "in progress"),
+                            ("processing", "processing"),
+                            ("completed", "completed"),
+                            ("absent", "absent"),
+                            ("failed", "failed"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("duration", models.FloatField(blank=True, help_text="Seconds.", null=True)),
+                (
+                    "files",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Raw parts on the engine's disk, parent first."
+                    ),
+                ),
+                (
+                    "file",
+                    models.CharField(
+                        blank=True, help_text="The finished WAV, relative to RECORDINGS_DIR.", max_length=255
+                    ),
+                ),
+                ("size", models.BigIntegerField(blank=True, help_text="Bytes.", null=True)),
+                ("sha256", models.CharField(blank=True, max_length=64, verbose_name="SHA-256")),
+                ("error", models.CharField(blank=True, max_length=1000)),
+                (
+                    "retryable",
+                    models.BooleanField(
+                        default=False, help_text="It failed for a reason that may pass, as a full disk."
+                    ),
+                ),
+                ("updated", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="recordings",
+                        to="routing.account",
+                    ),
+                ),
+                (
+                    "call",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="recordings",
+                        to="calls.call",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-start_time'],
+                "ordering": ["-start_time"],
             },
         ),
         migrations.CreateModel(
-            name='CallRequest',
+            name="CallRequest",
             fields=[
-                ('call', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='request', serialize=False, to='calls.call')),
-                ('to', models.CharField(help_text='The SIP URI in full, with region and headers.', max_length=2048)),
-                ('caller_id', models.CharField(help_text='Goes into the From of the INVITE.', max_length=512)),
-                ('url', models.CharField(blank=True, max_length=4096, verbose_name='URL')),
-                ('method', models.CharField(choices=[('GET', 'GET'), ('POST', 'POST')], default='POST', max_length=8)),
-                ('fallback_url', models.CharField(blank=True, max_length=4096, verbose_name='fallback URL')),
-                ('twiml', models.TextField(blank=True, verbose_name='TwiML')),
-                ('timeout', models.PositiveSmallIntegerField(default=60, help_text='Seconds to let it ring.')),
-                ('username', models.CharField(blank=True, max_length=255)),
-                ('password', routing.fields.SecretField(blank=True)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
-                ('claimed_by', models.CharField(blank=True, help_text='The engine that has taken the call.', max_length=255)),
-                ('claimed_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "call",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="request",
+                        serialize=False,
+                        to="calls.call",
+                    ),
+                ),
+                ("to", models.CharField(help_text="The SIP URI in full, with region and headers.", max_length=2048)),
+                ("caller_id", models.CharField(help_text="Goes into the From of the INVITE.", max_length=512)),
+                ("url", models.CharField(blank=True, max_length=4096, verbose_name="URL")),
+                ("method", models.CharField(choices=[("GET", "GET"), ("POST", "POST")], default="POST", max_length=8)),
+                ("fallback_url", models.CharField(blank=True, max_length=4096, verbose_name="fallback URL")),
+                ("twiml", models.TextField(blank=True, verbose_name="TwiML")),
+                ("timeout", models.PositiveSmallIntegerField(default=60, help_text="Seconds to let it ring.")),
+                ("username", models.CharField(blank=True, max_length=255)),
+                ("password", routing.fields.SecretField(blank=True)),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "claimed_by",
+                    models.CharField(blank=True, help_text="The engine that has taken the call.", max_length=255),
+                ),
+                ("claimed_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('claimed_by', '')), fields=['created'], name='call_request_waiting')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("claimed_by", "")), fields=["created"], name="call_request_waiting"
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['-start_time'], name='call_newest'),
+            model_name="call",
+            index=models.Index(fields=["-start_time"], name="call_newest"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('parent', None)), fields=['-start_time'], name='call_newest_parents'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("parent", None)), fields=["-start_time"], name="call_newest_parents"
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['status', '-start_time'], name='call_status'),
+            model_name="call",
+            index=models.Index(fields=["status", "-start_time"], name="call_status"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['from_user', '-start_time'], name='call_from'),
+            model_name="call",
+            index=models.Index(fields=["from_user", "-start_time"], name="call_from"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['to_user', '-start_time'], name='call_to'),
+            model_name="call",
+            index=models.Index(fields=["to_user", "-start_time"], name="call_to"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['parent'], name='call_parent'),
+            model_name="call",
+            index=models.Index(fields=["parent"], name="call_parent"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['sip_call_id'], name='call_sip_call_id'),
+            model_name="call",
+            index=models.Index(fields=["sip_call_id"], name="call_sip_call_id"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['group', '-start_time'], name='call_group'),
+            model_name="call",
+            index=models.Index(fields=["group", "-start_time"], name="call_group"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['endpoint', '-start_time'], name='call_endpoint'),
+            model_name="call",
+            index=models.Index(fields=["endpoint", "-start_time"], name="call_endpoint"),
         ),
         migrations.AddConstraint(
-            model_name='callevent',
-            constraint=models.UniqueConstraint(fields=('call', 'number'), name='call_event_number'),
+            model_name="callevent",
+            constraint=models.UniqueConstraint(fields=("call", "number"), name="call_event_number"),
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(fields=['-time'], name='notification_newest'),
+            model_name="notification",
+            index=models.Index(fields=["-time"], name="notification_newest"),
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(fields=['call'], name='notification_call'),
+            model_name="notification",
+            index=models.Index(fields=["call"], name="notification_call"),
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(fields=['code', '-time'], name='notification_code'),
+            model_name="notification",
+            index=models.Index(fields=["code", "-time"], name="notification_code"),
         ),
         migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(fields=['-start_time'], name='recording_newest'),
+            model_name="recording",
+            index=models.Index(fields=["-start_time"], name="recording_newest"),
         ),
         migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(fields=['call'], name='recording_call'),
+            model_name="recording",
+            index=models.Index(fields=["call"], name="recording_call"),
         ),
         migrations.AddIndex(
-            model_name='recording',
-            index=models.Index(fields=['status', 'updated'], name='recording_status'),
+            model_name="recording",
+            index=models.Index(fields=["status", "updated"], name="recording_status"),
         ),
     ]

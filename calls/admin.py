@@ -1,0 +1,347 @@
+"""The call log in the admin: calls with their legs, recordings, notifications. Nothing here can be edited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Model, Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateTimeFilter,
+)
+
+from calls import admin_ring, call_page
+from calls.call_page import ARROWS, TONES, clock
+from calls.models import Call, Notification, Recording
+from routing.errors import lookup
+from routing.theme import ModelAdmin
+
+COUNT_AT_MOST = 10_000
+_M = TypeVar("_M", bound=Model)
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # the class is not generic at run time
+    """Counts no further than `COUNT_AT_MOST`: counting millions of rows would take longer than showing a page."""
+
+    @cached_property
+    def count(self) -> int:
+        """Return the number of rows, or the cap."""
+        rows = self.object_list
+        assert isinstance(rows, QuerySet)
+        return rows.order_by().values("pk")[:COUNT_AT_MOST].count()
+
+
+class LogAdmin(ModelAdmin[_M]):
+    """A list that is only read."""
+
+    actions = None
+    warn_unsaved_form = False
+    paginator = CappedPaginator
+    list_per_page = 50
+    list_max_show_all = 0
+    list_fullwidth = True
+    ordering = ("-start_time",)
+
+    class Media:
+        css = {"all": ["calls/calls.css"]}
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: the engine writes the log."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: the engine writes the log."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse: what happened, happened."""
+        return False
+
+
+class LegsFilter(DropdownFilter):  # type: ignore[misc]
+    """Shows calls without the legs that they dialled, unless something is looked for that only legs have."""
+
+    title = "legs"
+    parameter_name = "legs"
+    all_option = None
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        """Return the choices."""
+        return [("", "Calls only"), ("all", "All legs")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Call]) -> QuerySet[Call]:
+        """Leave out dialled legs."""
+        looks_for_legs = request.GET.get("q") or any(name.startswith("endpoint") for name in request.GET)
+        if self.value() == "all" or looks_for_legs or request.GET.get("direction__exact"):
+            return queryset
+        return queryset.filter(parent=None)
+
+
+def label(text: str, tone: str, title: str = "") -> SafeString:
+    """Return a coloured label."""
+    return format_html('<span class="cb-label cb-{}" title="{}">{}</span>', tone, title, text)
+
+
+def two_lines(first: object, second: object) -> SafeString:
+    """Return a cell with a quiet second line."""
+    return format_html('<span class="cb-cell"><span>{}</span><span class="cb-quiet">{}</span></span>', first, second)
+
+
+def moment(time: datetime) -> SafeString:
+    """Return a cell with date and time of day."""
+    return two_lines(call_page.day(time), call_page.time_of_day(time))
+
+
+@admin.register(Call)
+class CallAdmin(LogAdmin[Call]):
+    """Calls, newest first; the page of a call tells why it went as it did."""
+
+    list_display = ("started", "caller", "called", "outcome", "lasted", "went_to", "leg_count", "recorded")
+    list_display_links = ("started",)
+    list_filter = (
+        LegsFilter,
+        ("status", ChoicesDropdownFilter),
+        ("direction", ChoicesDropdownFilter),
+        ("start_time", RangeDateTimeFilter),
+        ("group", AutocompleteSelectFilter),
+        ("endpoint", AutocompleteSelectFilter),
+    )
+    search_fields = ("from_address", "to_address", "sid", "sip_call_id")
+    search_help_text = "Number or address, call SID, or SIP Call-ID. Looks into dialled legs too."
+    fields = ("sid",)
+    related = ("group", "endpoint", "route__domain", "domain", "parent")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Call]:
+        """Return calls with all that a row shows, in three queries a page."""
+        legs = Call.objects.select_related("endpoint").order_by("start_time")
+        recordings = Recording.objects.order_by("start_time")
+        return Call.objects.select_related(*self.related).prefetch_related(
+            Prefetch("legs", legs), Prefetch("recordings", recordings)
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Call], search_term: str
+    ) -> tuple[QuerySet[Call], bool]:
+        """Find whole numbers and identifiers through their indexes; only if there are none, look inside addresses."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        exact = queryset.filter(
+            Q(from_user=term) | Q(to_user=term) | Q(sid=term) | Q(parent=term) | Q(sip_call_id=term)
+        )
+        if exact.exists():
+            return exact, False
+        return queryset.filter(Q(from_address__icontains=term) | Q(to_address__icontains=term)), False
+
+    @admin.display(description="Started", ordering="start_time")
+    def started(self, call: Call) -> SafeString:
+        """Show when, and which way the call went."""
+        icon, title = ARROWS[Call.Direction(call.direction)]
+        return format_html(
+            '<span class="cb-when"><span class="material-symbols-outlined" title="{}">{}</span>{}</span>',
+            title,
+            icon,
+            moment(call.start_time),
+        )
+
+    @admin.display(description="From", ordering="from_user")
+    def caller(self, call: Call) -> SafeString:
+        """Show the caller."""
+        return two_lines(call.from_user or call.from_address, call_page.host_of(call.from_address))
+
+    @admin.display(description="To", ordering="to_user")
+    def called(self, call: Call) -> SafeString:
+        """Show what was dialled."""
+        return two_lines(call.to_user or call.to_address, call_page.host_of(call.to_address))
+
+    @admin.display(description="Status", ordering="status")
+    def outcome(self, call: Call) -> SafeString:
+        """Show the status and the SIP code behind it."""
+        tone = TONES[Call.Status(call.status)]
+        code = format_html(' <span class="cb-quiet">{}</span>', call.sip_code) if call.sip_code else ""
+        return format_html("{}{}", label(call.get_status_display(), tone, call.reason), code)
+
+    @admin.display(description="Talked", ordering="duration")
+    def lasted(self, call: Call) -> SafeString:
+        """Show how long they talked, and how long it rang before."""
+        rang = f"rang {clock(call.ring_seconds)}" if call.ring_seconds is not None else ""
+        return two_lines(clock(call.talk_seconds), rang)
+
+    @admin.display(description="Group / endpoint")
+    def went_to(self, call: Call) -> SafeString:
+        """Show the ring group and who of it answered."""
+        winner = next((leg for leg in call.legs.all() if leg.answer_time), None)
+        answered = (winner.endpoint or winner.to_user) if winner else ""
+        if call.group:
+            return two_lines(call.group, f"{answered} answered" if answered else "")
+        return two_lines(call.endpoint or answered or "–", "")
+
+    @admin.display(description="Legs")
+    def leg_count(self, call: Call) -> str:
+        """Show how many legs were dialled; for a leg, where it belongs."""
+        if call.parent_id:
+            return format_html(
+                '<a class="cb-link" href="{}">of a call</a>', reverse("admin:calls_call_change", args=[call.parent_id])
+            )
+        return str(len(call.legs.all()) or "–")
+
+    @admin.display(description="Recording")
+    def recorded(self, call: Call) -> SafeString | str:
+        """Show whether there is something to hear."""
+        recording = next(iter(call.recordings.all()), None)
+        if recording is None:
+            return "–"
+        if recording.status != Recording.Status.COMPLETED:
+            return label(recording.get_status_display(), TONES.get(recording.status, "quiet"), recording.error)
+        return format_html(
+            '<a class="cb-link cb-hear" href="{}#recordings">'
+            '<span class="material-symbols-outlined">play_circle</span>{}</a>',
+            call.admin_path,
+            clock(recording.duration),
+        )
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the page of a call."""
+        call = Call.objects.select_related(*self.related).filter(pk=object_id).first()
+        extra = {} if call is None else {**call_page.context(call), "title": "Call", "subtitle": None}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
+
+
+@admin.register(Recording)
+class RecordingAdmin(LogAdmin[Recording]):
+    """Recordings with a player."""
+
+    list_display = ("started", "of_call", "outcome", "kind", "player", "lasts", "bytes")
+    list_display_links = ("started",)
+    list_filter = (("status", ChoicesDropdownFilter), ("start_time", RangeDateTimeFilter))
+    search_fields = ("sid__exact", "call__sid__exact", "call__from_user__exact", "call__to_user__exact")
+    search_help_text = "Number, call SID or recording SID."
+    readonly_fields = ("player", "of_call")
+    fields = (
+        "player", "of_call", "sid", "status", "error", "start_time", "duration", "channels", "track", "source",
+        "file", "size", "sha256", "files",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Recording]:
+        """Return recordings with their calls."""
+        return Recording.objects.select_related("call__group")
+
+    @admin.display(description="Started", ordering="start_time")
+    def started(self, recording: Recording) -> SafeString:
+        """Show when."""
+        return moment(recording.start_time)
+
+    @admin.display(description="Call")
+    def of_call(self, recording: Recording) -> SafeString:
+        """Link to the call."""
+        call = recording.call
+        text = f"{call.from_user or call.from_address} → {call.group or call.to_user or call.to_address}"
+        return format_html('<a class="cb-link" href="{}">{}</a>', call.admin_path, text)
+
+    @admin.display(description="Status", ordering="status")
+    def outcome(self, recording: Recording) -> SafeString:
+        """Show the status."""
+        return label(recording.get_status_display(), TONES[Recording.Status(recording.status)], recording.error)
+
+    @admin.display(description="Channels", ordering="channels")
+    def kind(self, recording: Recording) -> str:
+        """Show what is on the channels."""
+        return "two: caller left" if recording.channels == 2 else "one, mixed"
+
+    @admin.display(description="Listen")
+    def player(self, recording: Recording) -> SafeString | str:
+        """Show a player, or why there is none."""
+        if recording.status != Recording.Status.COMPLETED:
+            return recording.error or "–"
+        return format_html('<audio class="cb-player" controls preload="none" src="{}"></audio>', recording.url)
+
+    @admin.display(description="Duration", ordering="duration")
+    def lasts(self, recording: Recording) -> str:
+        """Show how long it plays."""
+        return clock(recording.duration)
+
+    @admin.display(description="Size", ordering="size")
+    def bytes(self, recording: Recording) -> str:
+        """Show the size of the file."""
+        return call_page.file_size(recording.size)
+
+
+@admin.register(Notification)
+class NotificationAdmin(LogAdmin[Notification]):
+    """The debugger: what went wrong, and what to do about it."""
+
+    ordering = ("-time",)
+    list_display = ("at", "severity", "code", "what", "of_call", "request_made")
+    list_display_links = ("at",)
+    list_filter = (("level", ChoicesDropdownFilter), ("time", RangeDateTimeFilter))
+    search_fields = ("code__exact", "sid__exact", "call__sid__exact", "message", "url")
+    search_help_text = "Error code, call SID, text of the message, or URL."
+    readonly_fields = ("meaning", "hint", "of_call")
+    fields = (
+        "time", "level", "code", "message", "meaning", "hint", "of_call", "url", "method", "response_status",
+        "response_body", "sid",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
+        """Return notifications with their calls."""
+        return Notification.objects.select_related("call")
+
+    @admin.display(description="Time", ordering="time")
+    def at(self, note: Notification) -> SafeString:
+        """Show when."""
+        return moment(note.time)
+
+    @admin.display(description="Level", ordering="level")
+    def severity(self, note: Notification) -> SafeString:
+        """Show error or warning."""
+        return label(note.get_level_display(), TONES[note.level])
+
+    @admin.display(description="What happened")
+    def what(self, note: Notification) -> SafeString:
+        """Show the message and the catalogue's advice."""
+        known = lookup(note.code)
+        return format_html(
+            '<span class="cb-cell cb-wrap"><span>{}</span><span class="cb-quiet">{}</span></span>',
+            note.message or known.text,
+            known.hint,
+        )
+
+    @admin.display(description="Meaning of the code")
+    def meaning(self, note: Notification) -> str:
+        """Show the catalogue's text."""
+        return lookup(note.code).text
+
+    @admin.display(description="What to do")
+    def hint(self, note: Notification) -> str:
+        """Show the catalogue's advice."""
+        return lookup(note.code).hint
+
+    @admin.display(description="Call")
+    def of_call(self, note: Notification) -> SafeString | str:
+        """Link to the call."""
+        if note.call is None:
+            return "–"
+        return format_html('<a class="cb-link" href="{}">{}</a>', note.call.admin_path, note.call)
+
+    @admin.display(description="Request")
+    def request_made(self, note: Notification) -> SafeString | str:
+        """Show the HTTP request behind it."""
+        if not note.url:
+            return "–"
+        return two_lines(note.url[:80], f"{note.method} → {note.response_status or 'no answer'}")
+
+
+admin_ring.install(admin.site)

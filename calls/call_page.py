@@ -1,0 +1,200 @@
+"""What the page of one call shows, put together with a handful of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from calls import timeline
+from calls.models import Call, Notification, Recording
+from calls.status import TERMINAL
+from routing.errors import ErrorCode, lookup
+
+TONES = {
+    Call.Status.QUEUED: "quiet",
+    Call.Status.INITIATED: "quiet",
+    Call.Status.RINGING: "busy",
+    Call.Status.IN_PROGRESS: "live",
+    Call.Status.COMPLETED: "good",
+    Call.Status.BUSY: "busy",
+    Call.Status.FAILED: "bad",
+    Call.Status.NO_ANSWER: "busy",
+    Call.Status.CANCELED: "quiet",
+    Recording.Status.PROCESSING: "busy",
+    Recording.Status.ABSENT: "quiet",
+    "error": "bad",
+    "warning": "busy",
+}
+ARROWS = {
+    Call.Direction.INBOUND: ("call_received", "inbound"),
+    Call.Direction.OUTBOUND_API: ("call_made", "outbound, asked for by an operator"),
+    Call.Direction.OUTBOUND_DIAL: ("call_made", "outbound, dialled by a call"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """When a leg rang and talked, as percentages of the whole call."""
+
+    ring_left: float
+    ring_width: float
+    talk_left: float
+    talk_width: float
+
+
+@dataclass(frozen=True, slots=True)
+class LegRow:
+    """A leg as the table of legs shows it."""
+
+    call: Call
+    tone: str
+    ring: str
+    talk: str
+    bar: Bar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A notification with what the catalogue says about its code."""
+
+    note: Notification
+    known: ErrorCode
+    tone: str
+
+
+def clock(seconds: float | None) -> str:
+    """Return a length of time as people write it: 4.2 s, 1:05, 1:00:00; a dash for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def day(time: datetime) -> str:
+    """Return the date of a moment, in the operator's time zone."""
+    return date_format(timezone.localtime(time), "j M Y")
+
+
+def time_of_day(time: datetime) -> str:
+    """Return the time of day of a moment, in the operator's time zone."""
+    return date_format(timezone.localtime(time), "H:i:s")
+
+
+def host_of(address: str) -> str:
+    """Return the host part of a SIP address, for a quiet second line; empty for a bare number."""
+    return address.rpartition("@")[2] if "@" in address else ""
+
+
+def file_size(size: int | None) -> str:
+    """Return a number of bytes as people read it."""
+    if size is None:
+        return "–"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+
+
+def context(call: Call) -> dict[str, Any]:
+    """Return the variables of templates/admin/calls/call/change_form.html."""
+    now = timezone.now()
+    legs = list(call.legs.select_related("endpoint").order_by("start_time", "sid"))
+    events = list(call.events.order_by("time", "number"))
+    addresses = {leg.sid: leg.to_address for leg in legs} | {call.sid: call.to_address}
+    recordings: QuerySet[Recording] = Recording.objects.filter(call__in=[call.sid, call.parent_id or call.sid])
+    notes = Notification.objects.filter(call__in=[call.sid, *(leg.sid for leg in legs)]).order_by("time")
+    return {
+        "call": call,
+        "tone": TONES[Call.Status(call.status)],
+        "arrow": ARROWS[Call.Direction(call.direction)],
+        "live": call.status not in TERMINAL,
+        "sentence": sentence(call, legs),
+        "facts": facts(call),
+        "legs": [_leg_row(leg, call, now) for leg in legs],
+        "lines": timeline.lines(events, call.start_time, addresses),
+        "documents": [event for event in events if event.name == "twiml.response" and event.detail.get("body")],
+        "recordings": [(row, clock(row.duration)) for row in recordings.order_by("start_time")],
+        "problems": [Problem(note, lookup(note.code), TONES[note.level]) for note in notes],
+        "addresses": addresses,
+    }
+
+
+def sentence(call: Call, legs: Sequence[Call]) -> str:
+    """Return what became of the call, in one sentence: the engine's reason, or what can be said while it goes on."""
+    if call.reason:
+        return call.reason
+    winner = next((leg for leg in legs if leg.answer_time), None)
+    who = str(winner.endpoint or winner.to_address) if winner else ""
+    match Call.Status(call.status):
+        case Call.Status.QUEUED:
+            return f"Waiting for an engine of region {call.region or 'default'} to place it."
+        case Call.Status.INITIATED | Call.Status.RINGING:
+            return f"Ringing{f' {len(legs)} phones' if len(legs) > 1 else ''}; not answered yet."
+        case Call.Status.IN_PROGRESS:
+            return f"Talking with {who}." if who else "Answered; the call is going on."
+        case Call.Status.COMPLETED:
+            return (
+                f"{who} answered; they talked for {clock(winner.talk_seconds)}." if winner else "The call took place."
+            )
+        case _:
+            return f"The call ended: {call.get_status_display()}{f', SIP {call.sip_code}' if call.sip_code else ''}."
+
+
+def facts(call: Call) -> list[tuple[str, str, str]]:
+    """Return label, value and link of what is known of the call; unknown facts are left out."""
+    rows: list[tuple[str, object, str]] = [
+        ("Started", _moment(call.start_time), ""),
+        ("Rang", clock(call.ring_seconds) if call.answer_time or call.end_time else "", ""),
+        ("Talked", clock(call.talk_seconds) if call.talk_seconds is not None else "", ""),
+        ("Ended", _moment(call.end_time), ""),
+        ("Ended by", call.ended_by, ""),
+        ("Error", f"{call.error_code} – {lookup(call.error_code).text}" if call.error_code else "", ""),
+        ("Ring group", call.group, _page("routing_ringgroup", call.group_id)),
+        ("Endpoint", call.endpoint, _page("routing_endpoint", call.endpoint_id)),
+        ("Route", call.route, _page("routing_route", call.route_id)),
+        ("SIP domain", call.domain, _page("routing_sipdomain", call.domain_id)),
+        ("SIP username", call.sip_username, ""),
+        ("Source address", call.source_ip, ""),
+        ("Region", call.region, ""),
+        ("Engine", call.engine, ""),
+        ("SIP Call-ID", call.sip_call_id, ""),
+        ("Call SID", call.sid, ""),
+        ("Account", call.account_id, ""),
+    ]
+    return [(label, str(value), link) for label, value, link in rows if value]
+
+
+def _page(model: str, pk: object) -> str:
+    return reverse(f"admin:{model}_change", args=[pk]) if pk else ""
+
+
+def _moment(time: datetime | None) -> str:
+    return f"{day(time)}, {time_of_day(time)}" if time else ""
+
+
+def _leg_row(leg: Call, parent: Call, now: datetime) -> LegRow:
+    return LegRow(
+        call=leg,
+        tone=TONES[Call.Status(leg.status)],
+        ring=clock(leg.ring_seconds),
+        talk=clock(leg.talk_seconds),
+        bar=_bar(leg, parent.start_time, parent.end_time or now, now),
+    )
+
+
+def _bar(leg: Call, start: datetime, end: datetime, now: datetime) -> Bar:
+    whole = max(end - start, timedelta(milliseconds=1))
+
+    def at(time: datetime) -> float:
+        return round(min(100.0, max(0.0, 100 * ((time - start) / whole))), 2)
+
+    placed, over = at(leg.start_time), at(leg.end_time or now)
+    answered = at(leg.answer_time) if leg.answer_time else over
+    return Bar(placed, round(answered - placed, 2), answered, round(over - answered, 2))
