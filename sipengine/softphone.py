@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -99,11 +100,9 @@ class Softphone:
         for leg in self._legs:
             self._phone.hangup(leg)
         if self._legs:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_SECONDS):
                     await self._idle.wait()
-            except TimeoutError:
-                pass
 
     # --- events -------------------------------------------------------------------------------------------------------
 
