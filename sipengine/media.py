@@ -197,7 +197,7 @@ class MediaLibrary:
             headers["If-Modified-Since"] = known.last_modified
         try:
             async with self._session.get(
-                url, headers=headers, timeout=self._timeout, max_redirects=MAX_REDIRECTS
+                url, headers=headers, timeout=self._timeout, max_redirects=MAX_REDIRECTS + 1
             ) as response:
                 if response.status == 304 and known is not None:
                     return _said(response, known)
@@ -271,7 +271,7 @@ def _fetch_error(url: str, error: Exception) -> MediaError:
             return MediaError(11202, f"<Play>: {_shown(url)}: connection refused", temporary=True)
         case aiohttp.RedirectClientError():
             return MediaError(11216, f"<Play>: {_shown(url)} redirects to an address that cannot be asked")
-        case aiohttp.InvalidURL() | ValueError():
+        case aiohttp.NonHttpUrlClientError() | ValueError():
             return MediaError(11100, f"<Play>: {_shown(url)} is not an http(s) address")
         case _:
             return MediaError(11200, f"<Play>: {_shown(url)}: {error}", temporary=True)
