@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,11 +16,10 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
-    DropdownFilter,
-    RangeDateTimeFilter,
 )
 
 from calls import admin_ring, call_page
+from calls.admin_filters import LegsFilter, MomentFilter
 from calls.call_page import ARROWS, TONES, clock
 from calls.models import Call, Notification, Recording
 from routing.errors import lookup
@@ -47,6 +45,8 @@ class LogAdmin(ModelAdmin[_M]):
 
     actions = None
     warn_unsaved_form = False
+    list_filter_submit = True
+    show_full_result_count = False
     paginator = CappedPaginator
     list_per_page = 50
     list_max_show_all = 0
@@ -67,25 +67,6 @@ class LogAdmin(ModelAdmin[_M]):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: what happened, happened."""
         return False
-
-
-class LegsFilter(DropdownFilter):  # type: ignore[misc]
-    """Shows calls without the legs that they dialled, unless something is looked for that only legs have."""
-
-    title = "legs"
-    parameter_name = "legs"
-    all_option = None
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        """Return the choices."""
-        return [("", "Calls only"), ("all", "All legs")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Call]) -> QuerySet[Call]:
-        """Leave out dialled legs."""
-        looks_for_legs = request.GET.get("q") or any(name.startswith("endpoint") for name in request.GET)
-        if self.value() == "all" or looks_for_legs or request.GET.get("direction__exact"):
-            return queryset
-        return queryset.filter(parent=None)
 
 
 def label(text: str, tone: str, title: str = "") -> SafeString:
@@ -113,7 +94,7 @@ class CallAdmin(LogAdmin[Call]):
         LegsFilter,
         ("status", ChoicesDropdownFilter),
         ("direction", ChoicesDropdownFilter),
-        ("start_time", RangeDateTimeFilter),
+        ("start_time", MomentFilter),
         ("group", AutocompleteSelectFilter),
         ("endpoint", AutocompleteSelectFilter),
     )
@@ -226,7 +207,7 @@ class RecordingAdmin(LogAdmin[Recording]):
 
     list_display = ("started", "of_call", "outcome", "kind", "player", "lasts", "bytes")
     list_display_links = ("started",)
-    list_filter = (("status", ChoicesDropdownFilter), ("start_time", RangeDateTimeFilter))
+    list_filter = (("status", ChoicesDropdownFilter), ("start_time", MomentFilter))
     search_fields = ("sid__exact", "call__sid__exact", "call__from_user__exact", "call__to_user__exact")
     search_help_text = "Number, call SID or recording SID."
     readonly_fields = ("player", "of_call")
@@ -286,7 +267,7 @@ class NotificationAdmin(LogAdmin[Notification]):
     ordering = ("-time",)
     list_display = ("at", "severity", "code", "what", "of_call", "request_made")
     list_display_links = ("at",)
-    list_filter = (("level", ChoicesDropdownFilter), ("time", RangeDateTimeFilter))
+    list_filter = (("level", ChoicesDropdownFilter), ("time", MomentFilter))
     search_fields = ("code__exact", "sid__exact", "call__sid__exact", "message", "url")
     search_help_text = "Error code, call SID, text of the message, or URL."
     readonly_fields = ("meaning", "hint", "of_call")

@@ -157,6 +157,7 @@ class RingableGroupAdmin(MayRing, RingGroupAdmin):
 
 def install(site: admin.AdminSite) -> None:
     """Put the extended classes in the place of routing's."""
-    for model, extended in ((Endpoint, RingableEndpointAdmin), (RingGroup, RingableGroupAdmin)):
+    for model in (Endpoint, RingGroup):
         site.unregister(model)
-        site.register(model, extended)
+    site.register(Endpoint, RingableEndpointAdmin)
+    site.register(RingGroup, RingableGroupAdmin)

@@ -140,9 +140,8 @@ def sentence(call: Call, legs: Sequence[Call]) -> str:
         case Call.Status.IN_PROGRESS:
             return f"Talking with {who}." if who else "Answered; the call is going on."
         case Call.Status.COMPLETED:
-            return (
-                f"{who} answered; they talked for {clock(winner.talk_seconds)}." if winner else "The call took place."
-            )
+            talk = clock(winner.talk_seconds if winner else call.talk_seconds)
+            return f"{who} answered; they talked for {talk}." if winner else f"The call took place; it lasted {talk}."
         case _:
             return f"The call ended: {call.get_status_display()}{f', SIP {call.sip_code}' if call.sip_code else ''}."
 

@@ -281,9 +281,8 @@ def _write_recordings(recordings: dict[str, Recording]) -> None:
 
 def _stage(status: str | None) -> int:
     """Return how far a recording has come: unknown, growing, closed, finished."""
-    if status in FINISHED:
-        return 3
-    return {None: 0, Recording.Status.IN_PROGRESS: 1, Recording.Status.PROCESSING: 2}[status]
+    order = (None, Recording.Status.IN_PROGRESS, Recording.Status.PROCESSING)
+    return len(order) if status in FINISHED else order.index(status)
 
 
 # --- after a crash -------------------------------------------------------------------------------------------------

@@ -1,0 +1,212 @@
+"""Placing calls: what is refused, what is queued, and that each queued call is claimed by one engine only."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from calls.models import Call, CallRequest
+from calls.place import ClaimedCall, PlaceError, claim, queue_call, ring
+from routing.models import Account, Region
+from tests import samples
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://example.com/voice"
+
+
+@pytest.fixture(autouse=True)
+def public_url(settings: Any) -> None:
+    settings.PUBLIC_URL = "http://testserver"
+
+
+@pytest.fixture
+def account() -> Account:
+    return samples.account()
+
+
+def test_a_queued_call_is_in_the_log_at_once(account: Account) -> None:
+    alice = samples.endpoint(account)
+    call = queue_call(account, "sip:alice@127.0.0.1:5071;transport=tcp?X-Job=7", "100", url=URL)
+    assert (call.status, call.direction, call.region) == ("queued", "outbound-api", "us1")
+    assert (call.from_address, call.to_address) == ("100", "sip:alice@127.0.0.1:5071")
+    assert call.endpoint == alice
+    assert call.request.to == "sip:alice@127.0.0.1:5071;transport=tcp?X-Job=7"
+
+
+def test_the_region_of_the_uri_chooses_the_engine(account: Account) -> None:
+    call = queue_call(account, "sip:alice@127.0.0.1;region=ie1", "100", url=URL)
+    assert call.region == "ie1"
+    assert claim("e1", ["us1"], 10) == []
+    assert [claimed.sid for claimed in claim("e1", ["us1", "ie1"], 10)] == [call.sid]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"to": "sip:"}, "to:"),
+        ({"to": "sip:alice@127.0.0.1;region=mars"}, "there is no region mars"),
+        ({"from_address": "a b"}, "from:"),
+        ({"from_address": "sip:al ice@host"}, "from:"),
+        ({"url": ""}, "either url or twiml"),
+        ({"twiml": "<Response/>"}, "either url or twiml"),
+        ({"url": "", "twiml": "x" * 70_000}, "twiml: 70000 characters"),
+        ({"url": "ftp://example.com"}, "url:"),
+        ({"url": "https://example.com/" + "a" * 5000}, "url: 5020 characters"),
+        ({"fallback_url": "nonsense"}, "fallback_url:"),
+        ({"method": "PUT"}, "method: PUT"),
+        ({"timeout": 0}, "timeout: 0"),
+        ({"timeout": 601}, "timeout: 601"),
+        ({"username": "alice"}, "username and password"),
+    ],
+)
+def test_a_wrong_call_is_refused_and_the_field_is_named(
+    account: Account, changes: dict[str, Any], complaint: str
+) -> None:
+    values: dict[str, Any] = {"to": "sip:alice@127.0.0.1", "from_address": "100", "url": URL, **changes}
+    with pytest.raises(PlaceError, match=complaint):
+        queue_call(account, **values)
+    assert not Call.objects.exists()
+
+
+def test_a_suspended_account_places_no_calls(account: Account) -> None:
+    account.status = Account.Status.SUSPENDED
+    with pytest.raises(PlaceError, match="only an active account"):
+        queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
+
+
+def test_without_a_default_region_the_fix_is_named(account: Account) -> None:
+    Region.objects.update(is_default=False)
+    with pytest.raises(PlaceError, match="No region is the default"):
+        queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
+
+
+def test_a_claim_tells_the_engine_all_that_it_needs(account: Account) -> None:
+    call = queue_call(
+        account,
+        "alice@127.0.0.1",
+        "sip:100@example.com",
+        url=URL,
+        method="GET",
+        fallback_url=URL + "/2",
+        timeout=20,
+        username="alice",
+        password="secret",
+    )
+    (claimed,) = claim("e1", ["us1"], 10)
+    assert claimed == ClaimedCall(
+        sid=call.sid,
+        account_sid=account.sid,
+        auth_token="0123456789abcdef0123456789abcdef",
+        to="sip:alice@127.0.0.1",
+        from_address="sip:100@example.com",
+        region="us1",
+        url=URL,
+        method="GET",
+        fallback_url=URL + "/2",
+        twiml="",
+        timeout=20,
+        username="alice",
+        password="secret",
+        queued=call.request.created.timestamp(),
+    )
+    assert "secret" not in repr(claimed)
+    assert claimed.auth_token not in repr(claimed)
+
+
+def test_a_call_is_claimed_once_and_the_oldest_first(account: Account) -> None:
+    sids = [queue_call(account, "sip:alice@127.0.0.1", "100", url=URL).sid for _ in range(3)]
+    assert [call.sid for call in claim("e1", ["us1"], 2)] == sids[:2]
+    assert [call.sid for call in claim("e2", ["us1"], 2)] == sids[2:]
+    assert claim("e1", ["us1"], 2) == []
+    assert set(CallRequest.objects.values_list("claimed_by", flat=True)) == {"e1", "e2"}
+
+
+def test_a_call_that_was_canceled_while_it_waited_is_not_claimed(account: Account) -> None:
+    queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
+    Call.objects.update(status="canceled")
+    assert claim("e1", ["us1"], 10) == []
+
+
+def test_a_call_whose_secrets_cannot_be_read_fails_with_the_reason(account: Account, settings: Any) -> None:
+    call = queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
+    settings.FIELD_ENCRYPTION_KEYS = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
+    assert claim("e1", ["us1"], 10) == []
+    call.refresh_from_db()
+    assert call.status == "failed"
+    assert "FIELD_ENCRYPTION_KEYS" in call.reason
+
+
+def test_ringing_an_endpoint_uses_its_credentials_and_headers(account: Account) -> None:
+    alice = samples.endpoint(account, username="alice", password="secret", headers="X-Job: 7", transport="tcp")
+    ring(alice, "/voice/endpoint/1/", from_address="100")
+    (claimed,) = claim("e1", ["us1"], 1)
+    assert claimed.to == "sip:alice@127.0.0.1:5071;transport=tcp?X-Job=7"
+    assert (claimed.username, claimed.password) == ("alice", "secret")
+    assert claimed.url == "http://testserver/voice/endpoint/1/"
+
+
+def test_ringing_an_endpoint_with_a_broken_uri_names_it(account: Account) -> None:
+    with pytest.raises(PlaceError, match="Endpoint Alice"):
+        ring(samples.endpoint(account, uri="sip:@"), "/", from_address="100")
+
+
+def test_ringing_an_endpoint_with_broken_headers_names_it(account: Account) -> None:
+    with pytest.raises(PlaceError, match="Endpoint Alice"):
+        ring(samples.endpoint(account, headers="no colon"), "/", from_address="100")
+
+
+def place(*args: str) -> list[str]:
+    out = StringIO()
+    call_command("place_call", *args, stdout=out)
+    return out.getvalue().split()
+
+
+def test_the_command_prints_the_sid_and_the_admin_address(account: Account) -> None:
+    sid, address = place("sip:alice@127.0.0.1", "--from", "100", "--url", URL)
+    assert Call.objects.get().sid == sid
+    assert address == f"http://testserver/admin/calls/call/{sid}/change/"
+
+
+def test_the_command_says_a_text(account: Account) -> None:
+    place("sip:alice@127.0.0.1", "--say", "Fish & chips")
+    assert "<Say>Fish &amp; chips</Say>" in CallRequest.objects.get().twiml
+
+
+def test_the_command_connects_to_a_group(account: Account) -> None:
+    support = samples.group(account)
+    place("sip:alice@127.0.0.1", "--group", "support")
+    assert CallRequest.objects.get().url == f"http://testserver/voice/group/{support.pk}/"
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["sip:alice@127.0.0.1", "--group", "Sales"], "no ring group is named 'Sales'; known: Support"),
+        (["sip:alice@127.0.0.1", "--group", "Twins"], "several ring groups"),
+        (["sip:", "--say", "hi"], "to:"),
+        (["sip:alice@127.0.0.1", "--say", "hi", "--account", "AC1"], "no account AC1"),
+        (["sip:alice@127.0.0.1"], "one of the arguments"),
+    ],
+)
+def test_the_command_says_what_is_wrong(account: Account, args: list[str], complaint: str) -> None:
+    samples.group(account)
+    for _ in range(2):
+        samples.group(account, "Twins")
+    with pytest.raises(CommandError, match=complaint):
+        place(*args)
+
+
+def test_the_command_asks_which_of_several_accounts(account: Account) -> None:
+    samples.account()
+    with pytest.raises(CommandError, match="several accounts"):
+        place("sip:alice@127.0.0.1", "--say", "hi")
+    assert place("sip:alice@127.0.0.1", "--say", "hi", "--account", account.sid)
+
+
+def test_the_command_says_that_there_is_no_account() -> None:
+    with pytest.raises(CommandError, match="no active account"):
+        place("sip:alice@127.0.0.1", "--say", "hi")
