@@ -58,9 +58,8 @@ class MemberFormSet(InlineFormSet[RingGroupMember, RingGroup]):
 
     def save_new(self, form: Any, commit: bool = True) -> RingGroupMember:
         """Save a new row, the last one unless it was dragged elsewhere."""
-        if form.instance.position is None:
-            taken = [other.instance.position for other in self.forms if other.instance.position is not None]
-            form.instance.position = max(taken, default=-1) + 1
+        if form.cleaned_data.get("position") is None:
+            form.instance.position = 1 + max((other.instance.position or 0 for other in self.forms), default=0)
         return super().save_new(form, commit)
 
 

@@ -69,7 +69,7 @@ def without_secrets(model: type[Model], fields: Any) -> Any:
     """Return names of fields, which may be nested for rows, without those of secrets."""
     secret = {field.name for field in model._meta.get_fields() if isinstance(field, SecretField)}
     kept = (without_secrets(model, name) if isinstance(name, (list, tuple)) else name for name in fields)
-    return [name for name in kept if name not in secret] if secret else fields
+    return [name for name in kept if isinstance(name, list) or name not in secret] if secret else fields
 
 
 class ModelAdmin(_ModelAdmin[_M]):

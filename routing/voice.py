@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
-from routing.fields import SecretError, is_set
+from routing.fields import SecretError
 from routing.models import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember
 from routing.resolve import Destination, External
 from routing.sipuri import SipUriError
@@ -184,9 +184,10 @@ def _noun(draft: _Draft, endpoint: Endpoint) -> _Noun | None:
 
 
 def _sip_attributes(endpoint: Endpoint, mask_secrets: bool) -> dict[str, str]:
+    password = endpoint.password
     given = {
         "username": endpoint.username,
-        "password": "" if not is_set(endpoint, "password") else MASK if mask_secrets else endpoint.password,
+        "password": MASK if password and mask_secrets else password,
         "status_callback": endpoint.status_callback,
         "url": endpoint.screening_url,
     }
