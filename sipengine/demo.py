@@ -192,7 +192,7 @@ def _ending(told: Told) -> str:
         return "is hung up on" if told.fact("by_peer") else "hangs up"
     if told.phone == CALLER:
         return f"is refused: {code} {reason}"
-    return "stops ringing (487)" if told.fact("by_peer") else f"is busy ({code})"
+    return f"stops ringing ({code})" if told.fact("by_peer") else f"refuses ({code})"
 
 
 # --- the processes ---------------------------------------------------------------------------------------------------

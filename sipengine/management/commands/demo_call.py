@@ -82,6 +82,8 @@ class Command(BaseCommand):
                 sounds = heard(plan, Path(folder))
         except DemoError as error:
             raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped; the phones have hung up.") from None
         call = find_call(story)
         legs = settled_legs(call)
         recordings = finished_recordings(call)
