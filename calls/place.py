@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from calls.entries import QueuedCall
 from calls.ledger import user_part
 from calls.models import URL_LENGTH, Call, CallRequest
 from routing import sipuri
@@ -35,26 +35,6 @@ class PlaceError(ValueError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedCall:
-    """A queued call that is this engine's to place: `to` is the SIP URI in full, `queued` seconds since the epoch."""
-
-    sid: str
-    account_sid: str
-    auth_token: str = field(repr=False)
-    to: str
-    from_address: str
-    region: str
-    url: str
-    method: str
-    fallback_url: str
-    twiml: str
-    timeout: int
-    username: str
-    password: str = field(repr=False)
-    queued: float
 
 
 def queue_call(
@@ -182,7 +162,7 @@ def _endpoint(account: Account, address: str) -> Endpoint | None:
     return next((endpoint for endpoint in mine if endpoint.address == address), None)
 
 
-def claim(engine: str, regions: Collection[str], limit: int) -> list[ClaimedCall]:
+def claim(engine: str, regions: Collection[str], limit: int) -> list[QueuedCall]:
     """Take up to `limit` queued calls of these regions for this engine, oldest first.
 
     Each is taken by one conditional UPDATE, so two engines never take the same call.
@@ -190,9 +170,14 @@ def claim(engine: str, regions: Collection[str], limit: int) -> list[ClaimedCall
     waiting = CallRequest.objects.filter(claimed_by="", call__status=Call.Status.QUEUED, call__region__in=regions)
     claimed = []
     for request in waiting.select_related("call__account").order_by("created")[:limit]:
-        free = CallRequest.objects.filter(pk=request.pk, claimed_by="", call__status=Call.Status.QUEUED)
-        if not free.update(claimed_by=engine, claimed_at=timezone.now()):
+        # Conditions on this table only: PostgreSQL checks those again on a row that another engine just changed, but
+        # not those of a subquery, which is what a condition on the call would become.
+        if not CallRequest.objects.filter(pk=request.pk, claimed_by="").update(
+            claimed_by=engine, claimed_at=timezone.now()
+        ):
             continue  # another engine was quicker
+        if not Call.objects.filter(pk=request.pk, status=Call.Status.QUEUED).exists():
+            continue  # canceled meanwhile
         try:
             claimed.append(_claimed(request))
         except SecretError as error:
@@ -200,9 +185,9 @@ def claim(engine: str, regions: Collection[str], limit: int) -> list[ClaimedCall
     return claimed
 
 
-def _claimed(request: CallRequest) -> ClaimedCall:
+def _claimed(request: CallRequest) -> QueuedCall:
     call = request.call
-    return ClaimedCall(
+    return QueuedCall(
         sid=call.sid,
         account_sid=call.account_id,
         auth_token=call.account.auth_token,

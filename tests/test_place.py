@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from calls import place
 from calls.models import Call, CallRequest
-from calls.place import ClaimedCall, PlaceError, claim, queue_call, ring
+from calls.place import PlaceError, QueuedCall, claim, queue_call, ring
 from routing.models import Account, Region
 from tests import samples
 
@@ -97,7 +103,7 @@ def test_a_claim_tells_the_engine_all_that_it_needs(account: Account) -> None:
         password="secret",
     )
     (claimed,) = claim("e1", ["us1"], 10)
-    assert claimed == ClaimedCall(
+    assert claimed == QueuedCall(
         sid=call.sid,
         account_sid=account.sid,
         auth_token="0123456789abcdef0123456789abcdef",
@@ -131,6 +137,42 @@ def test_a_call_that_was_canceled_while_it_waited_is_not_claimed(account: Accoun
     assert claim("e1", ["us1"], 10) == []
 
 
+class Meanwhile:
+    """A clock that lets something happen right before a claim is written."""
+
+    def __init__(self, happening: Callable[[], object]) -> None:
+        self.happening = happening
+
+    def now(self) -> datetime:
+        self.happening()
+        return timezone.now()
+
+
+def test_a_call_that_another_engine_takes_meanwhile_is_left_to_it(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
+    other = Meanwhile(lambda: CallRequest.objects.update(claimed_by="e2"))
+    monkeypatch.setattr(place, "timezone", other)
+    assert claim("e1", ["us1"], 10) == []
+    assert CallRequest.objects.get().claimed_by == "e2"
+
+
+def test_a_call_that_is_canceled_meanwhile_is_not_placed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
+    monkeypatch.setattr(place, "timezone", Meanwhile(lambda: Call.objects.update(status="canceled")))
+    assert claim("e1", ["us1"], 10) == []
+
+
+def test_a_claim_is_one_update_without_a_subquery(account: Account) -> None:
+    """PostgreSQL does not look at a subquery again when two engines meet at one row: both would win."""
+    queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
+    with CaptureQueriesContext(connection) as queries:
+        claim("e1", ["us1"], 10)
+    (update,) = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert "SELECT" not in update
+
+
 def test_a_call_whose_secrets_cannot_be_read_fails_with_the_reason(account: Account, settings: Any) -> None:
     call = queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
     settings.FIELD_ENCRYPTION_KEYS = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
@@ -159,26 +201,26 @@ def test_ringing_an_endpoint_with_broken_headers_names_it(account: Account) -> N
         ring(samples.endpoint(account, headers="no colon"), "/", from_address="100")
 
 
-def place(*args: str) -> list[str]:
+def run(*args: str) -> list[str]:
     out = StringIO()
     call_command("place_call", *args, stdout=out)
     return out.getvalue().split()
 
 
 def test_the_command_prints_the_sid_and_the_admin_address(account: Account) -> None:
-    sid, address = place("sip:alice@127.0.0.1", "--from", "100", "--url", URL)
+    sid, address = run("sip:alice@127.0.0.1", "--from", "100", "--url", URL)
     assert Call.objects.get().sid == sid
     assert address == f"http://testserver/admin/calls/call/{sid}/change/"
 
 
 def test_the_command_says_a_text(account: Account) -> None:
-    place("sip:alice@127.0.0.1", "--say", "Fish & chips")
+    run("sip:alice@127.0.0.1", "--say", "Fish & chips")
     assert "<Say>Fish &amp; chips</Say>" in CallRequest.objects.get().twiml
 
 
 def test_the_command_connects_to_a_group(account: Account) -> None:
     support = samples.group(account)
-    place("sip:alice@127.0.0.1", "--group", "support")
+    run("sip:alice@127.0.0.1", "--group", "support")
     assert CallRequest.objects.get().url == f"http://testserver/voice/group/{support.pk}/"
 
 
@@ -197,16 +239,16 @@ def test_the_command_says_what_is_wrong(account: Account, args: list[str], compl
     for _ in range(2):
         samples.group(account, "Twins")
     with pytest.raises(CommandError, match=complaint):
-        place(*args)
+        run(*args)
 
 
 def test_the_command_asks_which_of_several_accounts(account: Account) -> None:
     samples.account()
     with pytest.raises(CommandError, match="several accounts"):
-        place("sip:alice@127.0.0.1", "--say", "hi")
-    assert place("sip:alice@127.0.0.1", "--say", "hi", "--account", account.sid)
+        run("sip:alice@127.0.0.1", "--say", "hi")
+    assert run("sip:alice@127.0.0.1", "--say", "hi", "--account", account.sid)
 
 
 def test_the_command_says_that_there_is_no_account() -> None:
     with pytest.raises(CommandError, match="no active account"):
-        place("sip:alice@127.0.0.1", "--say", "hi")
+        run("sip:alice@127.0.0.1", "--say", "hi")
