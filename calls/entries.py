@@ -1,4 +1,5 @@
-"""PURE: what the engine tells about calls, as values that go through the journal into the database.
+"""PURE: what the engine tells about calls, as values that go through the journal into the database;
+and the one that goes the other way, `QueuedCall`.
 
 A `CallRecord` entry is the whole row, so that a later one replaces an earlier one and applying one twice changes
 nothing; events, recordings and notes carry their own identifier for the same reason. Times are seconds since the epoch (UTC).
@@ -90,6 +91,29 @@ class NoteEntry:
     method: str = ""
     response_status: int = 0
     response_body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedCall:
+    """A call that somebody asked for: `to` is the SIP URI in full, `queued` seconds since the epoch.
+
+    Either `url` (with `method`) or `twiml` says what it runs when it is answered; `timeout` is in seconds.
+    """
+
+    sid: str
+    account_sid: str
+    auth_token: str = field(repr=False)
+    to: str
+    from_address: str
+    region: str
+    url: str
+    method: str
+    fallback_url: str
+    twiml: str
+    timeout: int
+    username: str
+    password: str = field(repr=False)
+    queued: float
 
 
 Entry = CallRecord | EventEntry | RecordingEntry | NoteEntry

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import environ
 
+from config.unfold import UNFOLD as UNFOLD
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env", overwrite=False)
@@ -29,6 +31,8 @@ if not DATA_DIR.is_absolute():
     DATA_DIR = BASE_DIR / DATA_DIR
 RECORDINGS_DIR = Path(env.str("RECORDINGS_DIR", default=str(DATA_DIR / "recordings")))
 JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(DATA_DIR / "journal")))
+# Files that TwiML may name by path (`<Play>/…/greeting.wav</Play>`): nothing outside this folder is played.
+MEDIA_DIR = Path(env.str("MEDIA_DIR", default=str(DATA_DIR / "media")))
 MEDIA_CACHE_DIR = Path(env.str("MEDIA_CACHE_DIR", default=str(DATA_DIR / "media-cache")))
 
 INSTALLED_APPS = [
@@ -151,10 +155,4 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {"django.request": {"level": "ERROR"}, "django-q": {"level": "WARNING"}},
-}
-
-UNFOLD = {
-    "SITE_TITLE": "Cordboard",
-    "SITE_HEADER": "Cordboard",
-    "SITE_SYMBOL": "settings_phone",
 }

@@ -236,7 +236,7 @@ class DialRun:
         self._log.event("leg.placed", record.start_time, leg=record.sid, to=record.to_address)
         if isinstance(noun, twiml.BadNoun):
             self._fail_soon(index, noun.code, noun.message)
-        elif _is_address(noun.uri.host):
+        elif _is_address(noun.uri.next_hop):
             self._invite(index, noun)
         else:
             child.lookup = asyncio.create_task(self._resolve_then_invite(index, noun))
@@ -253,9 +253,11 @@ class DialRun:
         child = self._children[index]
         try:
             async with asyncio.timeout(self._settings.resolve_seconds):
-                await self._loop.getaddrinfo(noun.uri.host, noun.uri.effective_port)
+                await self._loop.getaddrinfo(noun.uri.next_hop, noun.uri.effective_port)
         except (OSError, TimeoutError, UnicodeError):
-            self._fail_soon(index, 13254, f"host {noun.uri.host} cannot be resolved: check the endpoint's SIP URI and DNS")
+            self._fail_soon(
+                index, 13254, f"host {noun.uri.next_hop} cannot be resolved: check the endpoint's SIP URI and DNS"
+            )
             return
         finally:
             child.lookup = None
@@ -457,7 +459,9 @@ def leg_reason(leg: Leg, error: str, bridged: LegId | None) -> str:
     record = leg.record
     match leg.status:
         case Status.COMPLETED:
-            who = {"callee": "the callee hung up", "caller": "the caller hung up"}.get(record.ended_by, "the call ended")
+            who = {"callee": "the callee hung up", "caller": "the caller hung up"}.get(
+                record.ended_by, "the call ended"
+            )
             return f"Answered; {who} after {record.duration} s."
         case Status.BUSY:
             return f"Busy (SIP {record.sip_code})."
@@ -495,4 +499,3 @@ def _user_of(address: str) -> str:
     """Return the user part of a SIP address, or the plain number itself."""
     text = address.removeprefix("sips:").removeprefix("sip:")
     return text.partition("@")[0] or "anonymous"
-

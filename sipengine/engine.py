@@ -11,9 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-from calls.entries import CallRecord, Entry, NoteEntry
+from calls.entries import CallRecord, Entry, NoteEntry, QueuedCall
 from calls.status import Direction, Status
 from routing.admission import Directory, authenticate
 from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
@@ -29,25 +28,6 @@ LAG_SECONDS = 0.25  # how late the loop or the SIP thread may be before new call
 LEGS_PER_CALL = 11  # a caller and ten phones: what a new call may need
 NOTE_SECONDS = 10.0  # one note per source and code in this time: strangers must not fill the log
 ATTEMPT_SECONDS = 60.0
-
-
-class QueuedCall(Protocol):
-    """A call that somebody asked for (`calls.place.ClaimedCall`)."""
-
-    sid: str
-    account_sid: str
-    auth_token: str
-    to: str
-    from_address: str
-    region: str
-    url: str
-    method: str
-    fallback_url: str
-    twiml: str
-    timeout: int
-    username: str
-    password: str
-    queued: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,4 +298,3 @@ def _address(name_addr: str) -> str:
 def _header(invite: Invite, name: str) -> str:
     low = name.lower()
     return next((value for found, value in invite.headers if found.lower() == low), "")
-

@@ -99,7 +99,9 @@ class Journal:
         except OSError as error:
             if self.stuck is None:
                 self.stuck = time.time()
-                log.error("the journal cannot be written (%s): events wait in memory; free space on %s", error, self._folder)
+                log.error(
+                    "the journal cannot be written (%s): events wait in memory; free space on %s", error, self._folder
+                )
             self._scheduled = True
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._flush)
             return

@@ -551,7 +551,9 @@ class PjsipPhone:
         param.opt.audioCount, param.opt.videoCount, param.opt.textCount = 1, 0, 0
         host = self._config.public_address or region.local_address or self._local_host(target)
         name = target.from_name.replace("\\", "").replace('"', "")
-        param.txOption.localUri = f'"{name}" <sip:{target.from_user}@{host}>' if name else f"<sip:{target.from_user}@{host}>"
+        param.txOption.localUri = (
+            f'"{name}" <sip:{target.from_user}@{host}>' if name else f"<sip:{target.from_user}@{host}>"
+        )
         try:
             call.makeCall(target.uri.request_uri, param)
         except pj.Error as error:
@@ -563,8 +565,8 @@ class PjsipPhone:
         if self._config.bind != "0.0.0.0":
             return self._config.bind
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-            if target.uri.host[:1].isdigit():
-                probe.connect((target.uri.host, 9))  # a UDP connect sends nothing; it only asks for the route
+            if target.uri.next_hop[:1].isdigit():
+                probe.connect((target.uri.next_hop, 9))  # a UDP connect sends nothing; it only asks for the route
                 return str(probe.getsockname()[0])
         return socket.gethostname()
 
@@ -696,7 +698,7 @@ class PjsipPhone:
             self._dead.append(source.media)
 
     def _record(self, number: int, groups: list[set[LegId]], paths: list[str]) -> None:
-        files = []
+        files: list[Any] = []
         for path in paths:
             recorder = pj.AudioMediaRecorder()
             try:

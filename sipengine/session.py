@@ -177,7 +177,7 @@ class CallSession:
         try:
             await self._verbs
         except asyncio.CancelledError:
-            if not self._verbs.cancelled():
+            if self._task is not None and self._task.cancelling():  # the whole session, not only its verbs
                 raise
         except Exception as error:
             self.log.note(12400, f"the engine failed: {error!r}")
@@ -226,7 +226,7 @@ class CallSession:
 
     def on_event(self, event: Event) -> None:
         """Take an event of any leg of this call."""
-        if event.leg != self.parent.id:  # type: ignore[union-attr]
+        if event.leg != self.parent.id:
             run = self._runs.get(event.leg)
             if run is not None:
                 run.on_event(event)
@@ -273,7 +273,9 @@ class CallSession:
         status = self._parent_verdict(event)
         if not self.parent.answered:
             record.sip_code = event.code
-        record.ended_by = ("caller" if record.direction == Direction.INBOUND else "callee") if event.by_peer else "engine"
+        record.ended_by = (
+            ("caller" if record.direction == Direction.INBOUND else "callee") if event.by_peer else "engine"
+        )
         self._parent_over.set()
         if self._dial is not None:
             self._dial.abandon(parent_gone=True)
@@ -449,11 +451,11 @@ class CallSession:
         try:
             match verb:
                 case twiml.Say():
-                    return await self._say(verb)
+                    await self._say(verb)
                 case twiml.Play():
-                    return await self._play(verb)
+                    await self._play(verb)
                 case twiml.Pause():
-                    return await self._pause(verb)
+                    await asyncio.sleep(verb.length)
                 case twiml.Redirect():
                     return self._redirect(verb)
                 case twiml.Reject():
@@ -466,7 +468,7 @@ class CallSession:
                     assert_never(verb)
         except MediaError as error:
             self.log.note(error.code, error.message)
-            return None
+        return None
 
     def _after_last_verb(self, reason: str = "The TwiML came to its end.") -> Done:
         """End a call whose caller nobody answered as the last `<Dial>` ended."""
@@ -500,13 +502,6 @@ class CallSession:
 
     async def _play_file(self, path: Path, loop: int) -> None:
         assert self.parent.id is not None
-        if loop == 0:
-            player = self._phone.play(self.parent.id, path, loop=True)
-            try:
-                await self._parent_over.wait()
-            finally:
-                self._phone.stop_playing(self.parent.id, player)
-            return
         for _ in range(loop):
             player = self._phone.play(self.parent.id, path)
             done = self._play_done[player] = asyncio.get_running_loop().create_future()
@@ -515,9 +510,6 @@ class CallSession:
             finally:
                 self._play_done.pop(player, None)
                 self._phone.stop_playing(self.parent.id, player)
-
-    async def _pause(self, verb: twiml.Pause) -> None:
-        await asyncio.sleep(verb.length)
 
     def _redirect(self, verb: twiml.Redirect) -> Step:
         self.log.event("redirect", url=verb.url)
@@ -556,7 +548,7 @@ class CallSession:
         self.in_setup = False
         run.start()
         try:
-            outcome = await run.outcome
+            outcome = await asyncio.shield(run.outcome)  # a redirect cancels the verb, not the dial's own end
         finally:
             run.abandon(parent_gone=False)
             self._dial = None
@@ -618,4 +610,3 @@ def _parse(answer: Fetched) -> twiml.Document:
             return twiml.Document((twiml.Play(url=answer.url, loop=1, digits=None), twiml.Hangup()), ())
         case kind:
             raise twiml.TwimlError(12300, f"content type {kind!r} is neither TwiML nor audio", 0)
-

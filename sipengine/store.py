@@ -17,13 +17,13 @@ from django.db import close_old_connections
 from django.db.utils import Error as DatabaseError
 
 from calls import ledger
-from calls.entries import CallRecord, Entry, EventEntry
-from calls.place import ClaimedCall, claim
+from calls.entries import CallRecord, Entry, EventEntry, QueuedCall
+from calls.place import claim
 from calls.status import Status
 from routing.admission import Directory
 from routing.resolve import RegionInfo, directory_version, load_directory, regions
 
-__all__ = ["ClaimedCall", "DatabaseError", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing"]
+__all__ = ["DatabaseError", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def routing(known: int | None) -> tuple[int, Directory, tuple[RegionInfo, ...]] 
 
 
 @_connected
-def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[ClaimedCall]:
+def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[QueuedCall]:
     """Take queued calls of these regions for this engine, oldest first."""
     return claim(engine, codes, limit)
 

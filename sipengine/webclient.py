@@ -7,6 +7,7 @@ Source: Twilio's webhook security, connection overrides and TwiML request pages 
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +130,8 @@ class WebClient:
         }
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+        if login := _basic_auth(url):
+            headers["Authorization"] = login
         if cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         timeout = aiohttp.ClientTimeout(sock_connect=policy.connect_timeout, sock_read=policy.read_timeout)
@@ -138,7 +141,6 @@ class WebClient:
                 URL(target, encoded=True),
                 data=body,
                 headers=headers,
-                auth=_basic_auth(url),
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
@@ -178,7 +180,9 @@ class WebClient:
                 raise FetchError(11216, f"HTTP {status} without a Location", url, method, status)
             return answer, location
         if not 200 <= status < 300:
-            raise FetchError(11200, f"HTTP {status} {response.reason or ''}".strip(), url, method, status, content[:4096])
+            raise FetchError(
+                11200, f"HTTP {status} {response.reason or ''}".strip(), url, method, status, content[:4096]
+            )
         return answer, None
 
 
@@ -194,7 +198,9 @@ def _redirected(url: str, method: str, location: str) -> str:
     try:
         signed_url(target)
     except WebhookError as error:
-        raise FetchError(11216, f"redirected to an address that cannot be asked: {error.message}", url, method) from None
+        raise FetchError(
+            11216, f"redirected to an address that cannot be asked: {error.message}", url, method
+        ) from None
     return target
 
 
@@ -208,6 +214,7 @@ async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content[: MAX_BODY + 1])
 
 
-def _basic_auth(url: str) -> aiohttp.BasicAuth | None:
+def _basic_auth(url: str) -> str | None:
+    """Return the Authorization header of a URL that holds user and password (RFC 7617)."""
     found = credentials(url)
-    return aiohttp.BasicAuth(*found) if found else None
+    return "Basic " + base64.b64encode(":".join(found).encode()).decode() if found else None

@@ -204,7 +204,9 @@ class World:
     async def answers(self, user: str, headers: Headers = ()) -> None:
         await self.event(Answered(self.leg(user), T0 + 3, headers))
 
-    async def ends(self, user: str, code: int = 200, *, by_peer: bool = True, headers: Headers = (), error: str = "") -> None:
+    async def ends(
+        self, user: str, code: int = 200, *, by_peer: bool = True, headers: Headers = (), error: str = ""
+    ) -> None:
         leg = CALLER if user == "caller" else self.leg(user)
         await self.event(Ended(leg, T0 + 9, code, by_peer=by_peer, headers=headers, error=error))
 

@@ -102,9 +102,7 @@ class TestParallel:
             ([0, 0], FAILED, 0),
         ],
     )
-    def test_the_result_does_not_depend_on_who_reports_last(
-        self, codes: list[int], status: Status, leg: int
-    ) -> None:
+    def test_the_result_does_not_depend_on_who_reports_last(self, codes: list[int], status: Status, leg: int) -> None:
         for order in ([0, 1], [1, 0]):
             dial = fork(2)
             dial.start()

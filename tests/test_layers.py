@@ -57,8 +57,9 @@ LAYERS = (  # the first one that matches
     layer("ports", "sipengine.ports", ours="pure"),
     layer("certificate", "sipengine.certificate", ours="pure", others="cryptography"),
     layer("app", "sipengine.apps", ours="pure", others="django"),
+    layer("softphone", "sipengine.softphone", ours="pure ports pjsip certificate"),
     layer("engine", "sipengine sipengine.*", ours="pure ports engine", others="aiohttp yarl " + MEDIA),
-    layer("config", "config config.*", ours="pure routing calls", others=WEB + " granian uvloop"),
+    layer("config", "config config.*", ours="pure routing calls config", others=WEB + " granian uvloop"),
 )
 
 

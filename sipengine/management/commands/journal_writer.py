@@ -53,7 +53,7 @@ class Command(BaseCommand):
                 _persistently(lambda: _close_dead(engine, died_at))
                 must_close = False
             if batch is not None:
-                _persistently(lambda batch=batch: _apply(folder, batch))  # type: ignore[misc]
+                _persistently(lambda batch=batch: _apply(folder, batch))
                 reader.done(batch)
             elif once or os.getppid() != parent:
                 return

@@ -47,7 +47,7 @@ class Command(BaseCommand):
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run())
-        except (PhoneError, JournalBusy) as error:
+        except (PhoneError, JournalBusy, ValueError) as error:
             raise CommandError(str(error)) from None
 
 
@@ -77,7 +77,10 @@ class Runtime:
             connector=aiohttp.TCPConnector(limit=400, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
         ) as http:
             media = MediaLibrary(
-                Path(settings.MEDIA_CACHE_DIR), http, default_voice=settings.SAY_VOICE, allowed_dir=Path(settings.DATA_DIR)
+                Path(settings.MEDIA_CACHE_DIR),
+                http,
+                default_voice=settings.SAY_VOICE,
+                allowed_dir=Path(settings.MEDIA_DIR),
             )
             self._phone = PjsipPhone(_phone_config(), self._post, self._admits)
             services = Services(
@@ -101,6 +104,7 @@ class Runtime:
                 await self._serve()
             finally:
                 await self._close()
+                await media.close()
 
     def _post(self, event: Any) -> None:
         self._engine.post(event)
@@ -120,7 +124,13 @@ class Runtime:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
-        log.info("engine ready: sip:%s:%d, engine=%s, %d legs", settings.SIP_BIND, settings.SIP_PORT, self._name, settings.MAX_LEGS)
+        log.info(
+            "engine ready: sip:%s:%d, engine=%s, %d legs",
+            settings.SIP_BIND,
+            settings.SIP_PORT,
+            self._name,
+            settings.MAX_LEGS,
+        )
         await self._stopping.wait()
         await self._drain()
         for task in keep_going:
@@ -273,7 +283,12 @@ def _write_silence(path: Path) -> None:
     """Write a second of silence: 16-bit mono, 8 kHz."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = bytes(16_000)
-    head = b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
+    head = (
+        b"RIFF"
+        + struct.pack("<I", 36 + len(data))
+        + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
+    )
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_bytes(head + b"data" + struct.pack("<I", len(data)) + data)
     temporary.replace(path)
