@@ -2,7 +2,8 @@
 and the one that goes the other way, `QueuedCall`.
 
 A `CallRecord` entry is the whole row, so that a later one replaces an earlier one and applying one twice changes
-nothing; events, recordings and notes carry their own identifier for the same reason. Times are seconds since the epoch (UTC).
+nothing; events, recordings and notes carry their own identifier for the same reason. Times are seconds since the
+epoch (UTC).
 """
 
 from __future__ import annotations

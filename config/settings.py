@@ -16,7 +16,6 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(BASE_DIR / ".env", overwrite=False)
 
-# --- web -----------------------------------------------------------------------------------------------------------
 SECRET_KEY = env.str("SECRET_KEY")
 FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
@@ -75,7 +74,6 @@ TEMPLATES = [
     }
 ]
 
-# --- database ------------------------------------------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'cordboard.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL and IMMEDIATE: without them readers and writers meet "database is locked" under load (design/libraries.md §3).
@@ -87,7 +85,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- people --------------------------------------------------------------------------------------------------------
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -97,7 +94,6 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_TZ = True
 
-# --- static --------------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
@@ -107,7 +103,6 @@ STORAGES = {
     },
 }
 
-# --- background tasks (django-q2 on the ORM broker: at least once, enqueued in the caller's transaction) -------------
 Q_CLUSTER = {
     "name": "cordboard",
     "label": "Background tasks",
@@ -124,7 +119,6 @@ Q_CLUSTER = {
     "catch_up": False,
 }
 
-# --- SIP -----------------------------------------------------------------------------------------------------------
 SIP_BIND = env.str("SIP_BIND", default="0.0.0.0")
 SIP_PORT = env.int("SIP_PORT", default=5060)
 SIP_TLS_PORT = env.int("SIP_TLS_PORT", default=5061)
@@ -135,7 +129,6 @@ SIP_PUBLIC_ADDRESS = env.str("SIP_PUBLIC_ADDRESS", default="")
 RTP_PORTS = env.str("RTP_PORTS", default="20000-29999")
 SIP_CODECS: list[str] = env.list("SIP_CODECS", default=["PCMU", "PCMA", "opus", "G722"])
 
-# --- engine --------------------------------------------------------------------------------------------------------
 ENGINE_NAME = env.str("ENGINE_NAME", default=socket.gethostname())
 MAX_LEGS = env.int("MAX_LEGS", default=1000)
 MAX_SETUPS = env.int("MAX_SETUPS", default=100)

@@ -195,9 +195,6 @@ def _ending(told: Told) -> str:
     return f"stops ringing ({code})" if told.fact("by_peer") else f"refuses ({code})"
 
 
-# --- the processes ---------------------------------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def _started(inbox: SimpleQueue[Told]) -> Iterator[Callable[[str, Sequence[str]], PhoneProcess]]:
     """Give a function that starts phones; all of them end, at the same time, with the block."""

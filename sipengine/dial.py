@@ -211,8 +211,6 @@ class Dial:
         leg = self._deciding_leg()
         return [*self._give_up_all(Status.CANCELED), *self._finish(Status.CANCELED, leg)]
 
-    # --- inside ----------------------------------------------------------------------------------------------------
-
     def _verdict(self, code: int) -> Status:
         status = status_from_sip(code, self._table)
         return Status.FAILED if status is Status.COMPLETED else status

@@ -135,8 +135,6 @@ class DialRun:
         self.parent_gone = self.parent_gone or parent_gone
         self._perform(self._machine.abandoned())
 
-    # --- what the phone reports ----------------------------------------------------------------------------------------
-
     def on_event(self, event: Event) -> None:
         """Take an event of one of the dialled legs, or a digit of the caller."""
         match event:
@@ -179,8 +177,6 @@ class DialRun:
             self._pass_early_media(leg, event)
         elif self._tone is None and self._early is None and (self.verb.ring_tone or self.parent.answered):
             self._start_tone()
-
-    # --- what the machine decides ----------------------------------------------------------------------------------------
 
     def _perform(self, actions: Sequence[dial.Action]) -> None:
         for action in actions:
@@ -370,8 +366,6 @@ class DialRun:
             )
         )
 
-    # --- what the caller hears meanwhile -----------------------------------------------------------------------------------
-
     def _start_tone(self) -> None:
         assert self.parent.id is not None
         if not self.parent.answered:
@@ -397,8 +391,6 @@ class DialRun:
         if self._early is not None and self.parent.id is not None:
             self._phone.unbridge(self.parent.id, self._early)
             self._early = None
-
-    # --- recording ---------------------------------------------------------------------------------------------------------
 
     @property
     def _dual(self) -> bool:

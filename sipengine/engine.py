@@ -1,4 +1,4 @@
-"""asyncio: takes INVITEs, starts sessions, places queued calls, refuses what it cannot carry, and drains when told to stop.
+"""asyncio: takes INVITEs, starts sessions, places queued calls, refuses what it cannot carry, drains when told to stop.
 
 Knows no TwiML and no SIP message: admission is `routing.admission` on a snapshot in memory, calls are `session`.
 """
@@ -59,8 +59,6 @@ class Engine:
         self._ticked = time.monotonic()
         self._draining = False
         self._idle = asyncio.Event()
-
-    # --- what the command line and the phone need ----------------------------------------------------------------------
 
     def set_directory(self, directory: Directory) -> None:
         """Replace the snapshot that admission decides on."""
@@ -127,8 +125,6 @@ class Engine:
         self._sessions.discard(session)
         if not self._sessions:
             self._idle.set()
-
-    # --- calls in --------------------------------------------------------------------------------------------------------
 
     def _invited(self, invite: Invite) -> None:
         user, host = _user_and_host(invite.request_uri)
@@ -199,8 +195,6 @@ class Engine:
         log.warning("%s", message)
         self._put(NoteEntry(new_sid("NO"), "", "", time.time(), 32001, lookup(32001).level, message))
 
-    # --- calls out -------------------------------------------------------------------------------------------------------
-
     def place(self, queued: QueuedCall) -> None:
         """Place a call that was asked for through the API or the admin."""
         record = CallRecord(
@@ -252,8 +246,6 @@ class Engine:
         record.reason, record.error_code, record.ended_by = reason, code, "engine"
         self._put(record)
 
-    # --- the end -----------------------------------------------------------------------------------------------------------
-
     async def drain(self, seconds: float) -> None:
         """Take no new calls; give those in progress `seconds` to end, then hang them up and wait for their legs."""
         self._draining = True
@@ -282,10 +274,7 @@ def _user_and_host(uri: str) -> tuple[str, str]:
         text = text.removeprefix(scheme)
     text = text.partition("?")[0].partition(";")[0]
     user, at, rest = text.rpartition("@")
-    if rest.startswith("["):
-        host = rest.partition("]")[0].lstrip("[")
-    else:
-        host = rest.partition(":")[0]
+    host = rest[1:].partition("]")[0] if rest.startswith("[") else rest.partition(":")[0]
     return (user.partition(":")[0], host) if at else ("", host)
 
 

@@ -104,8 +104,6 @@ class MediaLibrary:
         await asyncio.gather(*self._work.values(), return_exceptions=True)
         self._pool.shutdown(wait=False)
 
-    # --- say ---------------------------------------------------------------------------------------------------------
-
     def choose(self, voice: str | None, language: str | None) -> voices.Choice:
         """Return the espeak-ng voice that `say` would speak with, and remarks on what could not be had."""
         return voices.choose(voice, language, self._default_voice, espeak.languages())
@@ -128,8 +126,6 @@ class MediaLibrary:
         except espeak.EspeakError as error:
             raise MediaError(12400, f"<Say>: {error}") from error
         return await self._in_pool(lambda: self._store(path, audio.speech(samples, rate)))
-
-    # --- play --------------------------------------------------------------------------------------------------------
 
     async def play(self, url: str) -> Path:
         """Return a WAV file of what is at an http(s) address, or in a local file (`file:///…` or an absolute path).
@@ -218,8 +214,6 @@ class MediaLibrary:
             if len(content) > self._max_bytes:
                 raise MediaError(11200, f"<Play>: {_shown(url)} is larger than {self._max_bytes} bytes")
         return _Answer(bytes(content), kind, _said(response, _Validity()))
-
-    # --- shared work and files ---------------------------------------------------------------------------------------
 
     async def _once(self, path: Path, work: Callable[[], Coroutine[Any, Any, Path]]) -> Path:
         """Await the work for `path`, started by whoever came first; a caller who gives up stops nobody else's."""

@@ -1,6 +1,6 @@
-"""ADAPTER: the only file that imports pjsua2. One thread owns PJSIP: it alone calls the library, makes its objects and
-lets them die (anything else aborts the process, see docs/architecture.md). Commands reach it over a queue and a one-byte
-kick that wakes the poll; callbacks copy plain values and post events, they decide nothing.
+"""ADAPTER: the only file that imports pjsua2. One thread owns PJSIP: it alone calls the library, makes its objects
+and lets them die (anything else aborts the process, see docs/architecture.md). Commands reach it over a queue and a
+one-byte kick that wakes the poll; callbacks copy plain values and post events, they decide nothing.
 """
 
 from __future__ import annotations
@@ -258,8 +258,6 @@ class PjsipPhone:
         self._stop = False
         self.refused = 0
 
-    # --- life ------------------------------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Open the ports; raise `PhoneError` when that fails."""
         self._thread.start()
@@ -293,8 +291,6 @@ class PjsipPhone:
 
     def _set_regions(self, regions: Mapping[str, RegionAddress]) -> None:
         self._regions = regions
-
-    # --- the port: commands, from any thread -------------------------------------------------------------------------
 
     def place(self, target: Target) -> LegId:
         leg = next(self._numbers)
@@ -352,8 +348,6 @@ class PjsipPhone:
             self._kicked = True
             with contextlib.suppress(OSError):
                 self._kick.send(b"\n")
-
-    # --- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         endpoint = pj.Endpoint()
@@ -494,8 +488,6 @@ class PjsipPhone:
         with contextlib.suppress(pj.Error):
             endpoint.libDestroy()
 
-    # --- legs, in the thread -------------------------------------------------------------------------------------------
-
     def incoming(self, account: _Account, prm: Any) -> None:
         """Take a call that comes in, or answer 503 at once when the engine is full."""
         call = _Call(self, account, next(self._numbers), prm.callId)
@@ -618,8 +610,6 @@ class PjsipPhone:
             self.post(
                 Ended(call.leg, time.time(), code, reason, by_peer=not call.ours, headers=headers, error=call.error)
             )
-
-    # --- audio, in the thread --------------------------------------------------------------------------------------------
 
     def media_ready(self, leg: LegId) -> None:
         """Connect everything that waited for this leg's audio; again after a re-INVITE, which makes a new port."""

@@ -137,8 +137,6 @@ class CallSession:
         self._last_dial: DialOutcome | None = None
         self.in_setup = True
 
-    # --- life ------------------------------------------------------------------------------------------------------
-
     def start_inbound(self, leg: LegId, on_over: Callable[[CallSession], None]) -> None:
         """Run the domain's TwiML for a call that came in."""
         self._adopt_parent(leg)
@@ -221,8 +219,6 @@ class CallSession:
             self._phone.hangup(leg.id)
         else:
             self._phone.refuse(leg.id, self._ending.code, self._ending.headers)
-
-    # --- what the phone reports --------------------------------------------------------------------------------------
 
     def on_event(self, event: Event) -> None:
         """Take an event of any leg of this call."""
@@ -319,8 +315,6 @@ class CallSession:
             return self._ending.reason
         return f"{who}."
 
-    # --- documents ---------------------------------------------------------------------------------------------------
-
     async def _run(self, first: Step) -> None:
         step: Step = first
         for _ in range(MAX_DOCUMENTS):
@@ -335,9 +329,9 @@ class CallSession:
         self.log.note(11215, f"the call asked for more than {MAX_DOCUMENTS} documents: it was ended")
         self._ending = Done(480, Status.FAILED, "The TwiML redirected without end.")
 
-    async def _run_outbound(self, timeout: float, first: Goto | Inline) -> None:
+    async def _run_outbound(self, ring_seconds: float, first: Goto | Inline) -> None:
         try:
-            async with asyncio.timeout(timeout + self._services.dial.timeout_buffer):
+            async with asyncio.timeout(ring_seconds + self._services.dial.timeout_buffer):
                 await self._answered.wait()
         except TimeoutError:
             self._ending = Done(487, Status.NO_ANSWER, "Rang without an answer.")
@@ -437,8 +431,6 @@ class CallSession:
             await self._say(twiml.Say(text=APOLOGY, voice=None, language=None, loop=1))
         return Done(500, Status.FAILED, "The TwiML could not be had, and no fallback helped; see the notifications.")
 
-    # --- verbs ---------------------------------------------------------------------------------------------------------
-
     async def _execute(self, document: twiml.Document) -> Step:
         for verb in document.verbs:
             self.log.event("verb", verb=twiml.verb_name(verb))
@@ -524,8 +516,6 @@ class CallSession:
 
     def _absolute(self, url: str) -> str:
         return resolve_url(self._base, url) if self._base else url
-
-    # --- dial ------------------------------------------------------------------------------------------------------------
 
     async def _run_dial(self, verb: twiml.Dial) -> Next:
         if verb.problem is not None:

@@ -104,8 +104,6 @@ class Softphone:
                 async with asyncio.timeout(GOODBYE_SECONDS):
                     await self._idle.wait()
 
-    # --- events -------------------------------------------------------------------------------------------------------
-
     def _post(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._take, event)
 
@@ -199,9 +197,6 @@ def told(headers: Headers) -> dict[str, str]:
         if low in _TOLD or low.startswith(_TOLD_PREFIXES):
             found[name] = f"{found[name]}, {value}" if name in found else value
     return found
-
-
-# --- the command line -------------------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:

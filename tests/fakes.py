@@ -1,4 +1,4 @@
-"""A scripted phone, a web that answers from a table, and a media library without sound: the session's world in tests."""
+"""A scripted phone, a web that answers from a table, media without sound: the session's world in tests."""
 
 from __future__ import annotations
 
@@ -177,8 +177,6 @@ class World:
             entry = CallRecord(**{name: getattr(entry, name) for name in CallRecord.__dataclass_fields__})
         self.entries.append(entry)
 
-    # --- what happens --------------------------------------------------------------------------------------------------
-
     async def start(self) -> None:
         """Let the call come in and its first document run."""
         self.session.start_inbound(CALLER, self._finished)
@@ -220,10 +218,8 @@ class World:
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a timer of the session's own to have done something."""
         async with asyncio.timeout(5):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  # the condition is the fake's list, which has no event
                 await asyncio.sleep(0.01)
-
-    # --- what came of it -------------------------------------------------------------------------------------------------
 
     def leg(self, user: str) -> LegId:
         """Return the newest leg that was placed to this user."""

@@ -236,7 +236,7 @@ class TestPhone:
     def test_it_takes_and_places_calls_over_tls(self, phones: Phones) -> None:
         tls = free_port()
         phones.start("callee", "--tls-port", str(tls), "--answer", "0")
-        phones.start("caller", "--tls-port", str(free_port()), "--call", f"sip:bob@127.0.0.1:{tls};transport=tls")
+        phones.start("caller", "--call", f"sip:bob@127.0.0.1:{tls};transport=tls")
         phones.wait("caller", "answered")
 
     def test_sigterm_hangs_up_and_ends_within_two_seconds(self, phones: Phones) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.sip.harness import Engine, TwimlServer
+from tests.sip.harness import Engine, Lab, TwimlServer
 from tests.sip.sipp import Peers
+
+_numbers = itertools.count(1001)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,12 +29,17 @@ def server() -> Iterator[TwimlServer]:
 
 
 @pytest.fixture(scope="session")
-def engine(server: TwimlServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    made = Engine(tmp_path_factory.mktemp("engine"), server)
-    made.prepare()
-    made.start()
-    yield made
-    made.stop()
+def database(server: TwimlServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with domains and credentials, for engines to begin with a copy of."""
+    made = Engine(tmp_path_factory.mktemp("database"), server)
+    made.prepare(server)
+    return made.database
+
+
+@pytest.fixture(scope="session")
+def engine(server: TwimlServer, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with Engine(tmp_path_factory.mktemp("engine"), server, database) as made:
+        yield made
 
 
 @pytest.fixture
@@ -39,3 +47,14 @@ def peers(tmp_path: Path) -> Iterator[Peers]:
     made = Peers(tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture
+def number() -> str:
+    """A dialled number that no other test uses."""
+    return str(next(_numbers))
+
+
+@pytest.fixture
+def lab(engine: Engine, server: TwimlServer, peers: Peers, number: str) -> Lab:
+    return Lab(engine, server, peers, number)

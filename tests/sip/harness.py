@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+from xml.sax.saxutils import escape, quoteattr
 
-from tests.sip.sipp import HOST, free_port, until
+from tests.sip.sipp import HOST, Peers, Sipp, free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Sup3rSecretPass"  # noqa: S105  # a test's own
+TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105
 PREPARE = f"""
 from routing.models import *
-account = Account.objects.create(friendly_name="tests")
+account = Account.objects.create(friendly_name="tests", auth_token="{TOKEN}")
 acl = IpAccessControlList.objects.create(account=account, friendly_name="loopback")
 acl.ip_addresses.create(friendly_name="loopback", ip_address="127.0.0.1")
 elsewhere = IpAccessControlList.objects.create(account=account, friendly_name="elsewhere")
@@ -38,6 +41,7 @@ domain("digest.example", (), [people])
 domain("both.example", [acl], [people])
 domain("elsewhere.example", [elsewhere])
 domain("closed.example")
+Region.objects.filter(code="de1").update(local_address="127.0.0.2")
 """
 
 
@@ -45,6 +49,7 @@ domain("closed.example")
 class Asked:
     """One request that the engine made."""
 
+    url: str
     path: str
     method: str
     form: dict[str, str]
@@ -82,7 +87,7 @@ class TwimlServer:
     def _handle(self, handler: BaseHTTPRequestHandler, form: str) -> None:
         path = urlsplit(handler.path).path
         fields = dict(parse_qsl(form, keep_blank_values=True))
-        asked = Asked(path, handler.command, fields, dict(handler.headers))
+        asked = Asked(self.url + handler.path, path, handler.command, fields, dict(handler.headers))
         self.asked.append(asked)
         user = fields.get("To", "").removeprefix("sip:").partition("@")[0]
         answer = self.documents.get(f"{path}#{user}") or self.documents.get(path)
@@ -105,20 +110,31 @@ class TwimlServer:
         """Return the requests for a path whose form holds these values."""
         return [one for one in self.asked if one.path == path and form.items() <= one.form.items()]
 
+    def request(self, path: str, **form: str) -> Asked:
+        """Wait for a request whose form holds these values."""
+        return until(lambda: self.requests(path, **form), what=f"a request for {path} with {form}")[0]
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
 
 class Engine:
-    """`manage.py sipengine` as users run it, with `settings` of its own."""
+    """`manage.py sipengine` as users run it, with `settings` of its own; `prefix` is a command that starts it.
 
-    def __init__(self, folder: Path, server: TwimlServer, **settings: str) -> None:
+    `database` is a prepared one to begin with a copy of.
+    """
+
+    def __init__(
+        self, folder: Path, server: TwimlServer, database: Path | None = None, *, prefix: Sequence[str] = (), **settings: str
+    ) -> None:
         self.folder = folder
-        self.server = server
+        self.database = folder / "cordboard.sqlite3"
         self.port, self.tls_port = free_port(), free_port()
         self.address = f"{HOST}:{self.port}"
-        self._settings = settings
+        self.log = folder / "engine.log"
+        self._prefix = prefix
+        self._process: subprocess.Popen[bytes] | None = None
         self._environment = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")},
             "SECRET_KEY": "tests-only",
@@ -135,14 +151,15 @@ class Engine:
             "STATICFILES_BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
             **settings,
         }
-        self._process: subprocess.Popen[bytes] | None = None
-        self.log = folder / "engine.log"
+        folder.mkdir(parents=True, exist_ok=True)
+        if database is not None:
+            shutil.copy(database, self.database)
 
-    def prepare(self) -> None:
+    def prepare(self, server: TwimlServer) -> None:
         """Make the database with its domains, credentials and access lists."""
-        names = f"VOICE = {self.server.url + '/voice'!r}\nFALLBACK = {self.server.url + '/fallback'!r}\n"
+        names = f"VOICE = {server.url + '/voice'!r}\nFALLBACK = {server.url + '/fallback'!r}\n"
         self.manage("migrate", "-v", "0")
-        self.manage("shell", "-v", "0", "-c", names + PREPARE)
+        self.shell(names + PREPARE)
 
     def manage(self, *arguments: str) -> str:
         """Run a management command against this engine's database and return what it printed."""
@@ -152,12 +169,23 @@ class Engine:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def shell(self, code: str) -> str:
+        """Run Python against this engine's database and return what it printed."""
+        return self.manage("shell", "-v", "0", "-c", code)
+
+    def sql(self, text: str, *values: object) -> None:
+        """Change the database behind everybody's back."""
+        connection = sqlite3.connect(self.database, timeout=10)
+        with connection:
+            connection.execute(text, values)
+        connection.close()
+
     def start(self) -> None:
         """Start the engine and wait until it takes calls and knows its domains."""
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "sipengine"], cwd=ROOT, env=self._environment,
+                [*self._prefix, sys.executable, "manage.py", "sipengine"], cwd=ROOT, env=self._environment,
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
@@ -175,29 +203,41 @@ class Engine:
         self._process.wait()
         self._process = None
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the engine in good order."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-                raise AssertionError("the engine did not stop within 15 s") from None
-            finally:
-                self._process = None
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        self.wait()
 
-    @property
-    def pid(self) -> int:
+    def wait(self) -> None:
+        """Wait for the engine to have ended after a signal."""
         assert self._process is not None
-        return self._process.pid
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"the engine did not stop within 15 s:\n{self.log.read_text()[-2000:]}") from None
+        finally:
+            self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     # --- what the operator would see -----------------------------------------------------------------------------------
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Read the call log with SQL."""
-        connection = sqlite3.connect(f"file:{self.folder / 'cordboard.sqlite3'}?mode=ro", uri=True, timeout=10)
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)
         connection.row_factory = sqlite3.Row
         try:
             return [dict(row) for row in connection.execute(sql, values)]
@@ -224,20 +264,61 @@ class Engine:
         """Return the names of a call's events in order."""
         return [row["name"] for row in self.rows("SELECT name FROM calls_callevent WHERE call_id=? ORDER BY number", sid)]
 
-    def notes(self, sid: str = "") -> list[int]:
-        """Return the codes of a call's notifications, or of those that belong to no call."""
-        where = "call_id=?" if sid else "call_id IS NULL"
-        values = (sid,) if sid else ()
-        return [row["code"] for row in self.rows(f"SELECT code FROM calls_notification WHERE {where} ORDER BY time", *values)]
+    def notes(self, sid: str) -> list[int]:
+        """Return the codes of a call's notifications, in order."""
+        return [row["code"] for row in self.rows("SELECT code FROM calls_notification WHERE call_id=? ORDER BY time", sid)]
+
+    def strangers(self, text: str) -> list[int]:
+        """Wait for notifications that belong to no call and say this; return their codes."""
+
+        def found() -> list[int]:
+            sql = "SELECT code FROM calls_notification WHERE call_id IS NULL AND message LIKE ?"
+            return [row["code"] for row in self.rows(sql, f"%{text}%")]
+
+        return until(found, what=f"a notification that says {text}")
+
+    def recordings(self, sid: str) -> list[dict[str, Any]]:
+        """Return the recordings of a call."""
+        return self.rows("SELECT * FROM calls_recording WHERE call_id=?", sid)
 
 
-def wait_for_idle(engine: Engine, seconds: float = 10) -> None:
-    """Wait until no call of this engine is open in the log."""
-    until(
-        lambda: not engine.rows("SELECT sid FROM calls_call WHERE end_time IS NULL AND status<>'queued'"),
-        seconds,
-        "the end of all calls",
-    )
+@dataclass
+class Lab:
+    """One test's part of the world: an engine, a dialled number of its own, and peers."""
+
+    engine: Engine
+    server: TwimlServer
+    peers: Peers
+    number: str
+
+    def phone(self, *steps: str, calls: int = 1, transport: str = "u1") -> Sipp:
+        """Start a phone."""
+        return self.peers.phone(*steps, calls=calls, transport=transport)
+
+    def twiml(self, text: str) -> None:
+        """Let the number run this TwiML (what stands inside <Response>)."""
+        self.server.number(self.number, text)
+
+    def dial(self, *targets: Sipp | str, after: str = "", sip: str = "", **attributes: object) -> None:
+        """Let the number dial these phones, then run `after`; `sip` holds attributes of every `<Sip>`."""
+        uris = [target if isinstance(target, str) else target.uri for target in targets]
+        nouns = "".join(f"<Sip {sip}>{escape(uri)}</Sip>" for uri in uris)
+        text = " ".join(f"{name}={quoteattr(str(value))}" for name, value in attributes.items())
+        self.twiml(f"<Dial {text}>{nouns}</Dial>{after}")
+
+    def call(self, *steps: str, transport: str = "u1", login: tuple[str, str] | None = None) -> Sipp:
+        """Start a caller to the number."""
+        return self.peers.caller(self.engine.address, self.number, *steps, transport=transport, login=login)
+
+    def log(self) -> dict[str, Any]:
+        """Wait for the end of the call in the log; its row, with its legs as `legs`."""
+        return self.engine.call(self.number)
+
+
+def finish(*peers: Sipp) -> None:
+    """Wait for these peers to have gone through their scenarios."""
+    for peer in peers:
+        peer.wait()
 
 
 def statuses(call: dict[str, Any]) -> list[tuple[str, int]]:
@@ -245,5 +326,6 @@ def statuses(call: dict[str, Any]) -> list[tuple[str, int]]:
     return [(leg["status"], leg["sip_code"]) for leg in call["legs"]]
 
 
-def now() -> float:
-    return time.monotonic()
+def epoch(stored: str) -> float:
+    """Return a time of the database in seconds since the epoch."""
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC).timestamp()

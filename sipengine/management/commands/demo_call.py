@@ -144,9 +144,6 @@ class Command(BaseCommand):
             self.stdout.write("  " + "  ".join(cells).rstrip())
 
 
-# --- what must be there ----------------------------------------------------------------------------------------------
-
-
 def find_line() -> Line:
     """Return the engine's address and the demo's login; raise `CommandError` when either is missing."""
     path = Path(settings.DATA_DIR) / "demo.json"
@@ -203,9 +200,6 @@ def _options_request(to: str, own: str) -> bytes:
         "Content-Length: 0",
     ]
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-# --- the database ----------------------------------------------------------------------------------------------------
 
 
 def poll(look: Callable[[], Found | None], seconds: float) -> Found | None:
@@ -267,9 +261,6 @@ def recorded(plan: Plan, recordings: Sequence[Recording]) -> list[Sound]:
         for channel, side, speaker in sides
         if speaker and recording.status == Recording.Status.COMPLETED and channel < recording.channels
     ]
-
-
-# --- what was expected -----------------------------------------------------------------------------------------------
 
 
 def differences(plan: Plan, story: Story, legs: Sequence[Call], phones: Mapping[str, SipUri]) -> list[str]:

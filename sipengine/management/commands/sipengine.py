@@ -1,4 +1,4 @@
-"""`manage.py sipengine`: the composition root of the engine. Builds the parts, joins them, and runs until told to stop."""
+"""`manage.py sipengine`: the engine's composition root. Builds the parts, joins them, and runs until told to stop."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import gc
 import logging
 import os
 import signal
-import struct
 import sys
 import time
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Runtime:
         self._note_death()
         self._journal = Journal(self._folder)
         recordings = Path(settings.RECORDINGS_DIR)
-        recordings.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(recordings.mkdir, parents=True, exist_ok=True)
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=400, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
         ) as http:
@@ -159,8 +159,6 @@ class Runtime:
         with contextlib.suppress(OSError):
             (self._folder / "alive").unlink()
         log.info("engine stopped")
-
-    # --- what keeps going --------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
         alive, beat = self._folder / "alive", 0
@@ -282,13 +280,10 @@ def _phone_config() -> PhoneConfig:
 def _write_silence(path: Path) -> None:
     """Write a second of silence: 16-bit mono, 8 kHz."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = bytes(16_000)
-    head = (
-        b"RIFF"
-        + struct.pack("<I", 36 + len(data))
-        + b"WAVEfmt "
-        + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16_000, 2, 16)
-    )
     temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(head + b"data" + struct.pack("<I", len(data)) + data)
+    with wave.open(str(temporary), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(16_000))
     temporary.replace(path)
