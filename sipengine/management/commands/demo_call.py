@@ -47,10 +47,10 @@ LOG_SECONDS = 15.0  # for the journal
 REFUSED_SECONDS = 2.0  # for the row of a refused call; strangers have none
 WORKER_SECONDS = 20.0
 START_FIRST = "run ./cordboard up in another terminal first"
-LOGIN = "look at the credential list of the demo's SIP domain; the login used here is the one in demo.json"
+LOGIN = "look at the credential and access lists of the demo's SIP domain (the login used here is in demo.json)"
 CHECKS = {
     401: LOGIN,
-    403: "look at the lists of the demo's SIP domain, and at Notifications",
+    403: LOGIN,
     404: "look at the SIP domains and their routes",
     407: LOGIN,
     488: "look at SIP_CODECS in .env: there is no codec in common",
