@@ -263,7 +263,7 @@ def fallback_parameters(code: int, url: str) -> Parameters:
 
     The URL is told without its user, password and fragment: the fallback may be somebody else's server.
     """
-    return [("ErrorCode", str(code)), ("ErrorUrl", _without_secrets(url))]
+    return [("ErrorCode", str(code)), ("ErrorUrl", without_secrets(url))]
 
 
 def rfc2822(epoch: float) -> str:
@@ -310,12 +310,12 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     return _USERINFO.sub("", url.partition("#")[0])
 
 
 def _shown(url: str) -> str:
-    return repr(_without_secrets(url)[:200])
+    return repr(without_secrets(url)[:200])
 
 
 def _number(given: dict[str, str], key: str, low: int, high: int, default: int) -> int:

@@ -19,8 +19,9 @@ from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
 from routing.errors import lookup
 from routing.sid import new_sid
 from routing.sipuri import SipUriError, parse
+from sipengine.documents import Goto, Inline
 from sipengine.ports import Ended, Event, Invite, LegId, Phone, Target
-from sipengine.session import CallSession, Goto, Inline, Services, SipFacts
+from sipengine.session import CallSession, Services, SipFacts
 
 log = logging.getLogger("sipengine.engine")
 

@@ -96,7 +96,7 @@ class CallLog:
         url: str = "",
         method: str = "",
         status: int = 0,
-        body: bytes = b"",
+        body: str = "",
     ) -> None:
         """Tell the operator that something went wrong, with Twilio's code."""
         level = lookup(code).level
@@ -113,7 +113,7 @@ class CallLog:
                 url=url,
                 method=method,
                 response_status=status,
-                response_body=body.decode(errors="replace")[:BODY_KEPT],
+                response_body=body[:BODY_KEPT],
             )
         )
 

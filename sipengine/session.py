@@ -20,32 +20,24 @@ from calls.status import Direction, Status, status_from_sip
 from calls.webhooks import (
     DialResult,
     VoiceCall,
+    WebhookError,
     dial_parameters,
-    fallback_parameters,
-    resolve_url,
     voice_parameters,
 )
 from routing.answers import Application
 from sipengine import twiml
 from sipengine.dialing import DialOutcome, DialRun, DialSettings
+from sipengine.documents import Documents, Goto, Inline, Web
 from sipengine.media import MediaError
 from sipengine.ports import Answered, Digit, Ended, Event, Headers, LegId, Phone, Placed, PlayDone, Ringing, Target
 from sipengine.records import CallLog, Leg
-from sipengine.webclient import Fetched, FetchError, Parameters
+from sipengine.webclient import Fetched
 
 log = logging.getLogger("sipengine.session")
 
 APOLOGY = "An application error has occurred. Goodbye."
 MAX_DOCUMENTS = 200  # of one call: a `<Redirect>` to itself must come to an end
 LEGS_END_SECONDS = 40.0  # longer than a SIP transaction lives (RFC 3261 §17.1.1.2, timer B: 32 s)
-
-
-class Web(Protocol):
-    """What a session needs of `webclient.WebClient`."""
-
-    async def fetch(
-        self, url: str, method: str, parameters: Parameters, auth_token: str, cookies: dict[str, str]
-    ) -> Fetched: ...
 
 
 class Media(Protocol):
@@ -72,15 +64,6 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
-class Goto:
-    """Replace the document: request this absolute URL."""
-
-    url: str
-    method: str
-    parameters: Parameters = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     """The call is over for the TwiML: end the parent leg, with `code` if it was never answered."""
 
@@ -88,13 +71,6 @@ class Done:
     status: Status = Status.NO_ANSWER
     reason: str = ""
     headers: Headers = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Inline:
-    """Run this TwiML, which came with the call itself; there is no URL to resolve relative ones against."""
-
-    body: bytes
 
 
 Step = Goto | Inline | Done
@@ -123,8 +99,7 @@ class CallSession:
         self._sip = sip
         self.parent = Leg(record)
         self.log = CallLog(services.put, record)
-        self._base = ""
-        self._cookies: dict[str, str] = {}
+        self._documents = Documents(services.web, self.log, application, self._voice_parameters)
         self._runs: dict[LegId, DialRun] = {}
         self._dial: DialRun | None = None
         self._play_done: dict[int, asyncio.Future[None]] = {}
@@ -321,10 +296,13 @@ class CallSession:
             if isinstance(step, Done):
                 self._ending = step
                 return
-            document = await self._document(step)
-            if document is None:
+            found = await self._documents.get(step)
+            if found is None:
                 self._ending = await self._apologise()
                 return
+            document, answer = found
+            if answer is not None:
+                self._heard_from(answer)
             step = await self._execute(document)
         self.log.note(11215, f"the call asked for more than {MAX_DOCUMENTS} documents: it was ended")
         self._ending = Done(480, Status.FAILED, "The TwiML redirected without end.")
@@ -338,71 +316,19 @@ class CallSession:
             return
         await self._run(first)
 
-    async def _document(self, step: Goto | Inline) -> twiml.Document | None:
-        """Fetch and parse; on failure ask the fallback URL; return None when that fails too."""
-        if isinstance(step, Inline):
-            try:
-                return self._remarked(twiml.parse(step.body))
-            except twiml.TwimlError as error:
-                self.log.note(error.code, error.message, body=step.body)
-                return None
-        found = await self._try(step)
-        if isinstance(found, twiml.Document):
-            return found
-        fallback = self._application.fallback_url
-        if not fallback:
-            return None
-        parameters = (*step.parameters, *fallback_parameters(found, step.url))
-        second = await self._try(Goto(fallback, self._application.fallback_method, parameters))
-        return second if isinstance(second, twiml.Document) else None
-
-    async def _try(self, step: Goto) -> twiml.Document | int:
-        """Return the document at this address, or the error code; every failure is noted."""
-        parameters = (*self._voice_parameters(), *step.parameters)
-        self.log.event("twiml.request", url=step.url, method=step.method)
-        try:
-            answer = await self._services.web.fetch(
-                step.url, step.method, parameters, self._application.auth_token, self._cookies
-            )
-        except FetchError as error:
-            self.log.note(
-                error.code, error.message, url=step.url, method=step.method, status=error.status, body=error.body
-            )
-            self.log.event("twiml.failed", url=step.url, code=error.code, reason=error.message)
-            return error.code
-        self._heard_from(answer)
-        try:
-            document = self._remarked(_parse(answer), answer)
-        except twiml.TwimlError as error:
-            self.log.note(
-                error.code, error.message, url=step.url, method=step.method, status=answer.status, body=answer.body
-            )
-            self.log.event("twiml.failed", url=step.url, code=error.code, reason=error.message)
-            return error.code
-        self._base = answer.url
-        return document
-
     def _heard_from(self, answer: Fetched) -> None:
         """Keep what our own TwiML app says about the route and group it chose."""
-        self.log.event(
-            "twiml.response",
-            url=answer.url,
-            status=answer.status,
-            ms=round(answer.seconds * 1000, 1),
-            body=answer.body.decode(errors="replace")[:16384],
-        )
+        if not answer.url.startswith(self._services.public_url):
+            return
         route = answer.headers.get("x-cordboard-route", "")
         group = answer.headers.get("x-cordboard-group", "")
-        if answer.url.startswith(self._services.public_url) and (route.isdigit() or group.isdigit()):
-            self.parent.record.route_id = int(route) if route.isdigit() else self.parent.record.route_id
-            self.parent.record.group_id = int(group) if group.isdigit() else self.parent.record.group_id
+        record = self.parent.record
+        if route.isdigit():
+            record.route_id = int(route)
+        if group.isdigit():
+            record.group_id = int(group)
+        if route or group:
             self.log.save(self.parent)
-
-    def _remarked(self, document: twiml.Document, answer: Fetched | None = None) -> twiml.Document:
-        for remark in document.warnings:
-            where = f" (line {remark.line})" if remark.line else ""
-            self.log.note(remark.code, f"{remark.message}{where}", url=answer.url if answer else "")
-        return document
 
     def _voice_parameters(self) -> list[tuple[str, str]]:
         record = self.parent.record
@@ -458,7 +384,7 @@ class CallSession:
                     return await self._run_dial(verb)
                 case _:
                     assert_never(verb)
-        except MediaError as error:
+        except (MediaError, WebhookError) as error:
             self.log.note(error.code, error.message)
         return None
 
@@ -488,7 +414,8 @@ class CallSession:
 
     async def _play(self, verb: twiml.Play) -> None:
         self.answer()
-        path = await self._services.media.play(self._absolute(verb.url))
+        url = verb.url if verb.url.startswith("file:") else self._documents.absolute(verb.url)
+        path = await self._services.media.play(url)
         self.log.event("play", url=verb.url)
         await self._play_file(path, verb.loop)
 
@@ -505,7 +432,7 @@ class CallSession:
 
     def _redirect(self, verb: twiml.Redirect) -> Step:
         self.log.event("redirect", url=verb.url)
-        return Goto(self._absolute(verb.url), verb.method)
+        return Goto(self._documents.absolute(verb.url), verb.method)
 
     def _reject(self, verb: twiml.Reject) -> Next:
         if self.parent.answered:
@@ -513,9 +440,6 @@ class CallSession:
         if verb.reason == "busy":
             return Done(486, Status.BUSY, "The TwiML rejected the call as busy.")
         return Done(404, Status.NO_ANSWER, "The TwiML rejected the call: nobody is reached under this number.")
-
-    def _absolute(self, url: str) -> str:
-        return resolve_url(self._base, url) if self._base else url
 
     async def _run_dial(self, verb: twiml.Dial) -> Next:
         if verb.problem is not None:
@@ -552,10 +476,10 @@ class CallSession:
         self._last_dial = outcome
         if verb.action is None:
             return Done() if self.parent.ended else None
-        step = Goto(self._absolute(verb.action), verb.method, self._dial_parameters(verb, outcome))
+        step = Goto(self._documents.absolute(verb.action), verb.method, self._dial_parameters(verb, outcome))
         if self.parent.ended:
             # The caller is gone: the application is still told, but its answer has nobody left to run for.
-            await self._tell(step)
+            await self._documents.tell(step)
             return Done()
         return step
 
@@ -574,29 +498,3 @@ class CallSession:
                 headers=outcome.headers,
             )
         )
-
-    async def _tell(self, step: Goto) -> None:
-        parameters = (*self._voice_parameters(), *step.parameters)
-        try:
-            await self._services.web.fetch(
-                step.url, step.method, parameters, self._application.auth_token, self._cookies
-            )
-        except FetchError as error:
-            self.log.note(error.code, error.message, url=step.url, method=step.method, status=error.status)
-
-
-def _parse(answer: Fetched) -> twiml.Document:
-    """Read an answer by its content type (Twilio's TwiML request page)."""
-    match answer.content_type:
-        case "text/xml" | "application/xml" | "text/html" | "":
-            return twiml.parse(answer.body)
-        case "text/plain":
-            try:
-                return twiml.parse(answer.body)
-            except twiml.TwimlError:
-                text = answer.body.decode(errors="replace").strip()
-                return twiml.Document((twiml.Say(text=text, voice=None, language=None, loop=1),), ())
-        case kind if kind.startswith("audio/"):
-            return twiml.Document((twiml.Play(url=answer.url, loop=1, digits=None), twiml.Hangup()), ())
-        case kind:
-            raise twiml.TwimlError(12300, f"content type {kind!r} is neither TwiML nor audio", 0)

@@ -1,0 +1,162 @@
+"""asyncio: where a call's TwiML comes from. Fetch, parse the whole document, fall back, and tell the operator of every
+failure with Twilio's code.
+
+Source: Twilio's TwiML request page and its page on fail-over (design conformance §1.1, §1.11).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from calls.webhooks import fallback_parameters, resolve_url, without_secrets
+from routing.answers import Application
+from sipengine import twiml
+from sipengine.records import CallLog
+from sipengine.webclient import Fetched, FetchError, Parameters
+
+TWIML_KEPT = 16_384  # characters of a document that the timeline keeps
+_PASSWORD = re.compile(r"""(\bpassword\s*=\s*)("[^"]*"|'[^']*')""")
+
+
+class Web(Protocol):
+    """What a call needs of `webclient.WebClient`."""
+
+    async def fetch(
+        self, url: str, method: str, parameters: Parameters, auth_token: str, cookies: dict[str, str]
+    ) -> Fetched: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """A document at an absolute URL; `parameters` come after those of every voice request."""
+
+    url: str
+    method: str
+    parameters: Parameters = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """TwiML that came with the call itself; there is no URL to resolve relative ones against."""
+
+    body: bytes
+
+
+class Documents:
+    """The documents of one call. `voice_parameters` returns what every request tells about the call as it is now."""
+
+    def __init__(
+        self, web: Web, log: CallLog, application: Application, voice_parameters: Callable[[], list[tuple[str, str]]]
+    ) -> None:
+        self._web = web
+        self._log = log
+        self._application = application
+        self._voice_parameters = voice_parameters
+        self._cookies: dict[str, str] = {}
+        self._base = ""
+
+    async def get(self, step: Goto | Inline) -> tuple[twiml.Document, Fetched | None] | None:
+        """Return the document and the answer it came in; on failure ask the fallback URL; None when that fails too."""
+        if isinstance(step, Inline):
+            return self._parse_inline(step.body)
+        found = await self._try(step)
+        if not isinstance(found, int):
+            return found
+        fallback = self._application.fallback_url
+        if not fallback:
+            return None
+        parameters = (*step.parameters, *fallback_parameters(found, step.url))
+        second = await self._try(Goto(fallback, self._application.fallback_method, parameters))
+        return None if isinstance(second, int) else second
+
+    async def tell(self, step: Goto) -> None:
+        """Send a request whose answer nobody is left to run for."""
+        try:
+            await self._request(step)
+        except FetchError as error:
+            self._failed(error)
+
+    def absolute(self, url: str) -> str:
+        """Return the absolute form of a URL in the current document; raise `WebhookError` if it has none."""
+        return resolve_url(self._base, url)
+
+    async def _request(self, step: Goto) -> Fetched:
+        parameters = (*self._voice_parameters(), *step.parameters)
+        self._log.event("twiml.request", url=without_secrets(step.url), method=step.method)
+        return await self._web.fetch(step.url, step.method, parameters, self._application.auth_token, self._cookies)
+
+    async def _try(self, step: Goto) -> tuple[twiml.Document, Fetched] | int:
+        """Return the document at this address, or the error code; every failure is noted."""
+        try:
+            answer = await self._request(step)
+            self._log.event(
+                "twiml.response",
+                url=without_secrets(answer.url),
+                status=answer.status,
+                ms=round(answer.seconds * 1000, 1),
+                body=_shown(answer.body),
+            )
+            document = _parse(answer)
+        except FetchError as error:
+            self._failed(error)
+            return error.code
+        except twiml.TwimlError as error:
+            where = f" (line {error.line})" if error.line else ""
+            self._failed(
+                FetchError(error.code, error.message + where, answer.url, answer.method, answer.status, answer.body)
+            )
+            return error.code
+        self._remark(document, answer.url)
+        self._base = answer.url
+        return document, answer
+
+    def _parse_inline(self, body: bytes) -> tuple[twiml.Document, None] | None:
+        try:
+            document = twiml.parse(body)
+        except twiml.TwimlError as error:
+            self._failed(FetchError(error.code, error.message, "", "", 0, body))
+            return None
+        self._remark(document, "")
+        return document, None
+
+    def _failed(self, error: FetchError) -> None:
+        url = without_secrets(error.url) if error.url else ""
+        self._log.note(
+            error.code,
+            error.message,
+            url=url,
+            method=error.method,
+            status=error.status,
+            body=_shown(error.body),
+        )
+        self._log.event("twiml.failed", url=url, code=error.code, reason=error.message)
+
+    def _remark(self, document: twiml.Document, url: str) -> None:
+        for remark in document.warnings:
+            where = f" (line {remark.line})" if remark.line else ""
+            self._log.note(remark.code, f"{remark.message}{where}", url=without_secrets(url) if url else "")
+
+
+def _shown(body: bytes) -> str:
+    """Return a document as the log may keep it: cut, and without the passwords of its `<Sip>` nouns."""
+    return _PASSWORD.sub(r'\1"••••"', body.decode(errors="replace"))[:TWIML_KEPT]
+
+
+def _parse(answer: Fetched) -> twiml.Document:
+    """Read an answer by its content type (Twilio's TwiML request page)."""
+    match answer.content_type:
+        case "text/xml" | "application/xml" | "text/html" | "":
+            return twiml.parse(answer.body)
+        case "text/plain":
+            try:
+                return twiml.parse(answer.body)
+            except twiml.TwimlError:
+                text = answer.body.decode(errors="replace").strip()
+                return twiml.Document((twiml.Say(text=text, voice=None, language=None, loop=1),), ())
+        case kind if kind.startswith("audio/"):
+            return twiml.Document((twiml.Play(url=answer.url, loop=1, digits=None), twiml.Hangup()), ())
+        case kind:
+            raise twiml.TwimlError(12300, f"content type {kind!r} is neither TwiML nor audio", 0)
