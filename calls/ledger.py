@@ -81,8 +81,6 @@ def _complaint(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-# --- rows of entries -----------------------------------------------------------------------------------------------
-
 
 def _row(entry: Entry) -> Row:
     match entry:
@@ -248,8 +246,6 @@ _endpoints = _EndpointMap()
 forget_endpoints = _endpoints.forget
 
 
-# --- into the database ---------------------------------------------------------------------------------------------
-
 
 def _write(rows: Sequence[Row]) -> None:
     calls = {row.sid: row for row in rows if isinstance(row, Call)}
@@ -284,8 +280,6 @@ def _stage(status: str | None) -> int:
     order = (None, Recording.Status.IN_PROGRESS, Recording.Status.PROCESSING)
     return len(order) if status in FINISHED else order.index(status)
 
-
-# --- after a crash -------------------------------------------------------------------------------------------------
 
 
 def open_calls(engine: str) -> list[CallRecord]:

@@ -116,11 +116,10 @@ class Call(models.Model):
         # Explicit indexes, because the implicit ones of character keys come in pairs on PostgreSQL.
         indexes = [
             models.Index(fields=["-start_time"], name="call_newest"),
-            models.Index(fields=["-start_time"], name="call_newest_parents", condition=models.Q(parent=None)),
             models.Index(fields=["status", "-start_time"], name="call_status"),
             models.Index(fields=["from_user", "-start_time"], name="call_from"),
             models.Index(fields=["to_user", "-start_time"], name="call_to"),
-            models.Index(fields=["parent"], name="call_parent"),
+            models.Index(fields=["parent", "-start_time"], name="call_parent"),  # calls only: parent is null
             models.Index(fields=["sip_call_id"], name="call_sip_call_id"),
             models.Index(fields=["group", "-start_time"], name="call_group"),
             models.Index(fields=["endpoint", "-start_time"], name="call_endpoint"),
