@@ -6,12 +6,13 @@ import io
 import json
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.db.migrations.executor import MigrationExecutor
 from pytest_django.fixtures import Settings
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def data(tmp_path: Path, settings: Settings) -> Path:
+def data(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     """Keep everything in a folder of the test's own, with static files that are quick to collect."""
     settings.DATA_DIR = tmp_path / "var"
     settings.RECORDINGS_DIR = settings.DATA_DIR / "recordings"
@@ -46,16 +47,11 @@ def data(tmp_path: Path, settings: Settings) -> Path:
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def fresh_finders() -> Any:
-    from django.contrib.staticfiles import finders
-
-    finders.get_finder.cache_clear()
-    yield
-    finders.get_finder.cache_clear()
+    # Django keeps finders in a cache that a change of STATICFILES_DIRS does not empty.
+    cache_clear = getattr(finders.get_finder, "cache_clear")  # noqa: B009 (the stubs do not know it)
+    cache_clear()
+    yield tmp_path
+    cache_clear()
 
 
 def run(*arguments: str) -> str:

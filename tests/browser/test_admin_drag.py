@@ -1,0 +1,130 @@
+"""Sorting ring-group members and routes by drag and drop in a real browser (Debian's chromium)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Page, sync_playwright
+from pytest_django.fixtures import Settings
+
+from routing.models import RingGroup, Route
+from tests import rows
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+MEMBERS = "#members-data"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings: Settings) -> None:
+    """Serve static files under their own names, as they lie in the packages: nothing has been collected."""
+    plain = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": plain}}
+
+
+@pytest.fixture
+def page(live_server: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """A page of a superuser that fails the test if anything went wrong in its scripts."""
+    client.force_login(User.objects.create(username="admin", is_staff=True, is_superuser=True))
+    problems: list[str] = []
+    with sync_playwright() as playwright:
+        # Playwright keeps an asyncio loop in this thread, which Django takes for an asynchronous caller.
+        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        context = browser.new_context(viewport={"width": 1360, "height": 1400})
+        cookie = client.cookies["sessionid"].value
+        context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        yield page
+        browser.close()
+    assert problems == []
+
+
+@pytest.fixture
+def group() -> RingGroup:
+    account = rows.account()
+    rows.endpoint(account, "Dave")
+    return rows.group(account, *(rows.endpoint(account, name) for name in ("Alice", "Bob", "Carol")))
+
+
+def names(group: RingGroup) -> list[str]:
+    return [member.endpoint.name for member in group.members.select_related("endpoint")]
+
+
+def open_group(page: Page, live_server: Any, group: RingGroup) -> None:
+    page.goto(f"{live_server.url}/admin/routing/ringgroup/{group.pk}/change/")
+    page.wait_for_load_state("networkidle")
+
+
+def drag(page: Page, table: str, start: int, end: int) -> None:
+    """Move row `start` of a table to the place of row `end`, in the small steps that a hand makes."""
+    handles = page.locator(f"{table} tbody:not(.empty-form) .material-symbols-outlined", has_text="drag_indicator")
+    handles.nth(start).scroll_into_view_if_needed()
+    source, target = handles.nth(start).bounding_box(), handles.nth(end).bounding_box()
+    assert source and target
+    x, y = source["x"] + source["width"] / 2, source["y"] + source["height"] / 2
+    beyond = 12 if end > start else -12
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + beyond, steps=5)
+    page.mouse.move(x, target["y"] + target["height"] / 2 + beyond, steps=25)
+    page.mouse.up()
+
+
+def add_member(page: Page, row: int, name: str) -> None:
+    """Add a row and choose an endpoint in its search field."""
+    page.get_by_text("Add another Member").click()
+    page.locator(f"{MEMBERS} tbody:not(.empty-form)").nth(row).locator(".select2-selection").click()
+    page.locator(".select2-search__field").last.fill(name)
+    page.locator(".select2-results__option", has_text=name).click()
+
+
+def save(page: Page) -> None:
+    with page.expect_response(lambda response: response.request.method == "POST"):
+        page.locator("button[name=_save], input[name=_save]").click()
+    page.wait_for_load_state("networkidle")
+
+
+def test_members_keep_the_order_they_were_dragged_to(page: Page, live_server: Any, group: RingGroup) -> None:
+    open_group(page, live_server, group)
+    drag(page, MEMBERS, 2, 0)
+    save(page)
+    assert names(group) == ["Carol", "Alice", "Bob"]
+
+
+def test_a_member_that_is_added_is_the_last(page: Page, live_server: Any, group: RingGroup) -> None:
+    open_group(page, live_server, group)
+    add_member(page, 3, "Dave")
+    save(page)
+    assert names(group) == ["Alice", "Bob", "Carol", "Dave"]
+
+
+def test_a_member_added_after_dragging_is_the_last(page: Page, live_server: Any, group: RingGroup) -> None:
+    open_group(page, live_server, group)
+    drag(page, MEMBERS, 0, 2)
+    add_member(page, 3, "Dave")
+    save(page)
+    assert names(group) == ["Bob", "Carol", "Alice", "Dave"]
+
+
+def test_routes_keep_the_order_they_were_dragged_to(page: Page, live_server: Any, group: RingGroup) -> None:
+    domain = rows.domain(group.account)
+    first, second, third = (rows.route(domain, pattern, group=group) for pattern in ("100", "10*", "*"))
+    page.goto(f"{live_server.url}/admin/routing/route/")
+    page.wait_for_load_state("networkidle")
+    drag(page, "#result_list", 0, 2)
+    save(page)
+    assert list(Route.objects.all()) == [second, third, first]
