@@ -41,6 +41,7 @@ domain("digest.example", (), [people])
 domain("both.example", [acl], [people])
 domain("elsewhere.example", [elsewhere])
 domain("closed.example")
+domain("barred.example", [elsewhere], [people])
 Region.objects.filter(code="de1").update(local_address="127.0.0.2")
 """
 
