@@ -13,12 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pjsua2 as pj
 
+from sipengine.pjsip_audio import CLOCK_RATE, Mixer, plain
 from sipengine.ports import (
     Answered,
     Digit,
@@ -28,8 +29,6 @@ from sipengine.ports import (
     Invite,
     LegId,
     Placed,
-    PlayDone,
-    RecordFailed,
     Ringing,
     Target,
 )
@@ -38,7 +37,6 @@ from sipengine.tones import Cadence
 log = logging.getLogger("sipengine.pjsip")
 
 POLL_MS = 100
-CLOCK_RATE = 8000  # Hz: the bridge mixes telephone band; wide-band legs are resampled at its edge
 TRANSPORTS = {
     "udp": pj.PJSIP_TRANSPORT_UDP,
     "tcp": pj.PJSIP_TRANSPORT_TCP,
@@ -202,33 +200,6 @@ class _Account(pj.Account):  # type: ignore[misc]
         self.phone.challenged(prm)
 
 
-class _Player(pj.AudioMediaPlayer):  # type: ignore[misc]
-    """Plays a file once; its end arrives on a thread of the library's own, so it only posts."""
-
-    def __init__(self, phone: PjsipPhone, leg: LegId, number: int) -> None:
-        super().__init__()
-        self.phone, self.leg, self.number = phone, leg, number
-
-    def onEof2(self) -> None:
-        self.phone.post(PlayDone(self.leg, self.number))
-
-
-@dataclass(slots=True)
-class _Source:
-    """A player or tone that a leg hears, as soon as it has media."""
-
-    leg: LegId
-    media: Any
-
-
-@dataclass(slots=True)
-class _Recorder:
-    """One file per channel, and the legs that each channel hears."""
-
-    files: list[Any]
-    legs: list[set[LegId]] = field(default_factory=list)
-
-
 class PjsipPhone:
     """The real phone behind `ports.Phone`. `post` and `admit` are called in the PJSIP thread and must not block.
 
@@ -246,12 +217,9 @@ class PjsipPhone:
         self._numbers = itertools.count(1)
         self._calls: dict[LegId, _Call] = {}
         self._dead: list[Any] = []
-        self._hears: set[tuple[LegId, LegId]] = set()  # (speaker, listener)
-        self._sources: dict[int, _Source] = {}
-        self._recorders: dict[int, _Recorder] = {}
+        self._audio = Mixer(post, self._media_of, self._calls.__contains__, self._dead.append)
         self._accounts: dict[tuple[RegionAddress, str], _Account] = {}
         self._transports: dict[tuple[str, str], int] = {}
-        self._silence: Any = None
         self._thread = threading.Thread(target=self._run, name="pjsip", daemon=True)
         self._ready = threading.Event()
         self._failure: str | None = None
@@ -310,37 +278,37 @@ class PjsipPhone:
         self._do(self._hangup, leg, headers)
 
     def bridge(self, one: LegId, other: LegId) -> None:
-        self._do(self._join, ((one, other), (other, one)))
+        self._do(self._audio.join, ((one, other), (other, one)))
 
     def hear(self, listener: LegId, speaker: LegId) -> None:
-        self._do(self._join, ((speaker, listener),))
+        self._do(self._audio.join, ((speaker, listener),))
 
     def unbridge(self, one: LegId, other: LegId) -> None:
-        self._do(self._part, ((one, other), (other, one)))
+        self._do(self._audio.part, ((one, other), (other, one)))
 
     def play(self, leg: LegId, path: Path, loop: bool = False) -> int:
         number = next(self._numbers)
-        self._do(self._play, leg, number, str(path), loop)
+        self._do(self._audio.play, leg, number, str(path), loop)
         return number
 
     def tone(self, leg: LegId, cadence: Cadence) -> int:
         number = next(self._numbers)
-        self._do(self._tone, leg, number, cadence)
+        self._do(self._audio.tone, leg, number, cadence)
         return number
 
     def stop_playing(self, leg: LegId, player: int) -> None:
-        self._do(self._stop_source, player)
+        self._do(self._audio.stop, player)
 
     def record(self, sources: Sequence[Sequence[LegId]], paths: Sequence[Path]) -> int:
         number = next(self._numbers)
-        self._do(self._record, number, [set(group) for group in sources], [str(path) for path in paths])
+        self._do(self._audio.record, number, [set(group) for group in sources], [str(path) for path in paths])
         return number
 
     def record_also(self, recorder: int, channel: int, leg: LegId) -> None:
-        self._do(self._record_also, recorder, channel, leg)
+        self._do(self._audio.record_also, recorder, channel, leg)
 
     def stop_recording(self, recorder: int) -> None:
-        self._do(self._stop_recording, recorder)
+        self._do(self._audio.stop_recording, recorder)
 
     def _do(self, command: Callable[..., None], *args: Any) -> None:
         self._queue.append((time.monotonic(), command, args))
@@ -354,7 +322,7 @@ class PjsipPhone:
         try:
             self._open(endpoint)
         except (pj.Error, OSError, PhoneError) as error:
-            self._failure = _plain(error)
+            self._failure = plain(error)
             self._ready.set()
             with contextlib.suppress(pj.Error):
                 endpoint.libDestroy()
@@ -404,8 +372,7 @@ class PjsipPhone:
         for kind in self._kinds():
             self._account(RegionAddress(), kind)
         if config.silence:
-            self._silence = pj.AudioMediaPlayer()
-            self._silence.createPlayer(config.silence, 0)
+            self._audio.open(config.silence)
 
     def _kinds(self) -> tuple[str, ...]:
         return ("udp", "tcp", "tls") if self._config.tls_port else ("udp", "tcp")
@@ -433,7 +400,7 @@ class PjsipPhone:
             return int(self._endpoint.transportCreate(TRANSPORTS[kind], settings))
         except pj.Error as error:
             raise PhoneError(
-                f"SIP port {port}/{kind} on {address} cannot be opened ({_plain(error)}): "
+                f"SIP port {port}/{kind} on {address} cannot be opened ({plain(error)}): "
                 "stop what uses it, or set SIP_BIND, SIP_PORT or SIP_TLS_PORT in .env"
             ) from None
 
@@ -474,16 +441,12 @@ class PjsipPhone:
             return self._transport(kind, address, 0)
 
     def _close(self, endpoint: Any) -> None:
-        for number in list(self._recorders):
-            self._stop_recording(number)
-        for number in list(self._sources):
-            self._stop_source(number)
+        self._audio.close()
         with contextlib.suppress(pj.Error):
             endpoint.hangupAllCalls()
             endpoint.libHandleEvents(10)
         self._calls.clear()
         self._dead.clear()
-        self._silence = None
         self._accounts.clear()
         with contextlib.suppress(pj.Error):
             endpoint.libDestroy()
@@ -535,7 +498,7 @@ class PjsipPhone:
             account = self._account(region, target.uri.transport)
             call = _Call(self, account, leg)
         except (pj.Error, PhoneError, KeyError) as error:
-            self.post(Ended(leg, time.time(), 0, by_peer=False, error=_plain(error)))
+            self.post(Ended(leg, time.time(), 0, by_peer=False, error=plain(error)))
             return
         call.target = target
         self._calls[leg] = call
@@ -549,7 +512,7 @@ class PjsipPhone:
         try:
             call.makeCall(target.uri.request_uri, param)
         except pj.Error as error:
-            call.error = _plain(error)
+            call.error = plain(error)
             self.ended(call, 0, call.error, ())
 
     def _local_host(self, target: Target) -> str:
@@ -585,7 +548,7 @@ class PjsipPhone:
 
     def _give_up(self, call: _Call, error: Any) -> None:
         """End a leg that the library does not obey any more: nothing of it may stay in the tables."""
-        call.error = _plain(error)
+        call.error = plain(error)
         if not call.ours:
             call.ours = True
             with contextlib.suppress(pj.Error):
@@ -599,12 +562,7 @@ class PjsipPhone:
             return
         self._dead.append(call)  # the object must outlive its own callback
         call.media = None
-        self._hears = {pair for pair in self._hears if call.leg not in pair}
-        for number in [number for number, source in self._sources.items() if source.leg == call.leg]:
-            self._stop_source(number)
-        for recorder in self._recorders.values():
-            for group in recorder.legs:
-                group.discard(call.leg)
+        self._audio.forget(call.leg)
         if not call.over:
             call.over = True
             self.post(
@@ -612,124 +570,9 @@ class PjsipPhone:
             )
 
     def media_ready(self, leg: LegId) -> None:
-        """Connect everything that waited for this leg's audio; again after a re-INVITE, which makes a new port."""
-        for speaker, listener in self._hears:
-            if leg in (speaker, listener):
-                self._connect(speaker, listener)
-        media = self._media(leg)
-        if media is None:
-            return
-        for source in self._sources.values():
-            if source.leg == leg:
-                _transmit(source.media, media)
-        for recorder in self._recorders.values():
-            for channel, group in enumerate(recorder.legs):
-                if leg in group:
-                    _transmit(media, recorder.files[channel])
+        """Connect what waited for this leg's audio."""
+        self._audio.ready(leg)
 
-    def _media(self, leg: LegId) -> Any:
+    def _media_of(self, leg: LegId) -> Any:
         call = self._calls.get(leg)
         return call.media if call is not None else None
-
-    def _connect(self, speaker: LegId, listener: LegId) -> None:
-        source, sink = self._media(speaker), self._media(listener)
-        if source is not None and sink is not None:
-            _transmit(source, sink)
-
-    def _join(self, pairs: tuple[tuple[LegId, LegId], ...]) -> None:
-        for pair in pairs:
-            if pair[0] in self._calls and pair[1] in self._calls:
-                self._hears.add(pair)
-                self._connect(*pair)
-
-    def _part(self, pairs: tuple[tuple[LegId, LegId], ...]) -> None:
-        for pair in pairs:
-            self._hears.discard(pair)
-            source, sink = self._media(pair[0]), self._media(pair[1])
-            if source is not None and sink is not None:
-                with contextlib.suppress(pj.Error):
-                    source.stopTransmit(sink)
-
-    def _play(self, leg: LegId, number: int, path: str, loop: bool) -> None:
-        player = _Player(self, leg, number)
-        try:
-            player.createPlayer(path, 0 if loop else pj.PJMEDIA_FILE_NO_LOOP)
-        except pj.Error as error:
-            log.warning("leg=%d cannot play %s: %s", leg, path, _plain(error))
-            self.post(PlayDone(leg, number))
-            return
-        self._add_source(leg, number, player)
-
-    def _tone(self, leg: LegId, number: int, cadence: Cadence) -> None:
-        tones = pj.ToneDescVector()
-        for on_ms, off_ms in cadence.steps:
-            tone = pj.ToneDesc()
-            tone.freq1 = cadence.frequencies[0]
-            tone.freq2 = cadence.frequencies[1] if len(cadence.frequencies) > 1 else 0
-            tone.on_msec, tone.off_msec = on_ms, off_ms
-            tones.append(tone)
-        generator = pj.ToneGenerator()
-        generator.createToneGenerator(CLOCK_RATE, 1)
-        generator.play(tones, True)
-        self._add_source(leg, number, generator)
-
-    def _add_source(self, leg: LegId, number: int, source: Any) -> None:
-        if leg not in self._calls:
-            self._dead.append(source)
-            return
-        self._sources[number] = _Source(leg, source)
-        media = self._media(leg)
-        if media is not None:
-            _transmit(source, media)
-
-    def _stop_source(self, number: int) -> None:
-        source = self._sources.pop(number, None)
-        if source is not None:
-            self._dead.append(source.media)
-
-    def _record(self, number: int, groups: list[set[LegId]], paths: list[str]) -> None:
-        files: list[Any] = []
-        for path in paths:
-            recorder = pj.AudioMediaRecorder()
-            try:
-                recorder.createRecorder(path)
-            except pj.Error as error:
-                log.error("cannot record to %s: %s", path, _plain(error))
-                self._dead.extend(files)
-                first = next(iter(next(filter(None, groups))))
-                self.post(RecordFailed(first, number, _plain(error)))
-                return
-            files.append(recorder)
-        self._recorders[number] = _Recorder(files)
-        for channel, group in enumerate(groups):
-            self._recorders[number].legs.append(set())
-            if self._silence is not None:
-                _transmit(self._silence, files[channel])
-            for leg in group:
-                self._record_also(number, channel, leg)
-
-    def _record_also(self, number: int, channel: int, leg: LegId) -> None:
-        recorder = self._recorders.get(number)
-        if recorder is None or leg not in self._calls:
-            return
-        recorder.legs[channel].add(leg)
-        media = self._media(leg)
-        if media is not None:
-            _transmit(media, recorder.files[channel])
-
-    def _stop_recording(self, number: int) -> None:
-        recorder = self._recorders.pop(number, None)
-        if recorder is not None:
-            recorder.files.clear()  # the last reference: the library writes the header and closes the file
-
-
-def _transmit(source: Any, sink: Any) -> None:
-    try:
-        source.startTransmit(sink)
-    except pj.Error as error:
-        log.warning("audio could not be connected: %s", _plain(error))
-
-
-def _plain(error: Any) -> str:
-    """Return the library's own words for an error, without its file and line."""
-    return str(getattr(error, "reason", "") or error)
