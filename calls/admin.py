@@ -48,6 +48,7 @@ class LogAdmin(ModelAdmin[_M]):
     warn_unsaved_form = False
     list_filter_submit = True
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count the whole table
     paginator = CappedPaginator
     list_per_page = 50
     list_max_show_all = 0

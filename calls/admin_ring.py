@@ -86,7 +86,7 @@ def _queue(request: HttpRequest, form: RingForm, phone: Endpoint, path: str) -> 
         form.add_error(None, ValidationError(f"{error.message} (error {error.code})"))
         return None
     link = format_html('<a class="cb-link" href="{}">Follow the call</a>', call.admin_path)
-    messages.success(request, format_html("{} is being rung. {}", phone, link))
+    messages.success(request, format_html("A call to {} is queued. {}", phone, link))
     return call
 
 

@@ -134,7 +134,9 @@ def sentence(call: Call, legs: Sequence[Call]) -> str:
     who = str(winner.endpoint or winner.to_address) if winner else ""
     match Call.Status(call.status):
         case Call.Status.QUEUED:
-            return f"Waiting for an engine of region {call.region or 'default'} to place it."
+            return (
+                f"Waiting for an engine of region {call.region} to place it; if it stays so, none of them is running."
+            )
         case Call.Status.INITIATED | Call.Status.RINGING:
             return f"Ringing{f' {len(legs)} phones' if len(legs) > 1 else ''}; not answered yet."
         case Call.Status.IN_PROGRESS:

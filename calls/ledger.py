@@ -81,7 +81,6 @@ def _complaint(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-
 def _row(entry: Entry) -> Row:
     match entry:
         case CallRecord():
@@ -246,7 +245,6 @@ _endpoints = _EndpointMap()
 forget_endpoints = _endpoints.forget
 
 
-
 def _write(rows: Sequence[Row]) -> None:
     calls = {row.sid: row for row in rows if isinstance(row, Call)}
     recordings = {row.sid: row for row in rows if isinstance(row, Recording)}
@@ -279,7 +277,6 @@ def _stage(status: str | None) -> int:
     """Return how far a recording has come: unknown, growing, closed, finished."""
     order = (None, Recording.Status.IN_PROGRESS, Recording.Status.PROCESSING)
     return len(order) if status in FINISHED else order.index(status)
-
 
 
 def open_calls(engine: str) -> list[CallRecord]:

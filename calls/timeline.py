@@ -31,10 +31,10 @@ WORDINGS: Mapping[str, Wording] = {
     "answered": Wording("The call was answered", "call", "good"),
     "twiml.request": Wording("Asked for TwiML[ at {url}][ by {method}]", "upload"),
     "twiml.response": Wording("TwiML received[: {status}][, {bytes} bytes][ in {ms} ms]", "download"),
-    "twiml.failed": Wording("No usable TwiML[ from {url}][: {reason}]", "error", "bad"),
+    "twiml.failed": Wording("No usable TwiML[ from {url}][: {reason}][ ({code})]", "error", "bad"),
     "verb": Wording("Began[ <{name}>][ <{verb}>]", "code"),
-    "dial": Wording("Began to dial[ {targets}]", "dialpad"),
-    "dial.finished": Wording("Dialling ended[: {status}]", "call_end"),
+    "dial": Wording("Began to dial[, legs: {legs}]", "dialpad"),
+    "dial.finished": Wording("Dialling ended[: {status}][, SIP {code}][, {leg}]", "call_end"),
     "leg.placed": Wording("INVITE sent to {leg}", "call_made"),
     "leg.ringing": Wording("{leg} rings[ ({code})]", "ring_volume"),
     "leg.early-media": Wording("{leg} sends sound before answering[ ({code})]", "graphic_eq"),
@@ -50,7 +50,7 @@ WORDINGS: Mapping[str, Wording] = {
     "ended": Wording("The call ended[: {status}][ with SIP {code}][ by the {by}][ – {reason}]", "call_end"),
     "engine.restarted": Wording("The engine was restarted; this call died with it", "restart_alt", "bad"),
 }
-_SHOWN_ELSEWHERE = {"body"}
+_SHOWN_ELSEWHERE = {"body", "recording"}
 
 
 @dataclass(frozen=True, slots=True)

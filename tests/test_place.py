@@ -14,8 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from calls import place
+from calls.entries import QueuedCall
 from calls.models import Call, CallRequest
-from calls.place import PlaceError, QueuedCall, claim, queue_call, ring
+from calls.place import PlaceError, claim, queue_call, ring
 from routing.models import Account, Region
 from tests import samples
 
