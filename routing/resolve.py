@@ -150,7 +150,7 @@ def destination(account: Account, domain_name: str, user: str, domain_sid: str =
     candidates = (
         Route.objects.filter(domain=domain)
         .filter(Q(pattern=user) | Q(pattern__endswith="*"))
-        .select_related("group__fallback_group", "group__fallback_endpoint__region", "endpoint__region")
+        .select_related("group", "endpoint")
     )
     why: list[str] = []
     for route in candidates:

@@ -16,10 +16,9 @@ from routing import resolve, sipuri
 from routing.fields import SecretError
 from routing.models import Account, Endpoint, RingGroup
 from routing.resolve import Destination
-from routing.voice import Context, Served, document, follow_up, spoken_test
+from routing.voice import OVER, Context, Served, document, follow_up, spoken_test
 
 Handler = Callable[..., Served]
-_WITH_FALLBACK = ("fallback_group", "fallback_endpoint__region")
 
 
 def signed(handler: Handler) -> Callable[..., HttpResponse]:
@@ -116,8 +115,10 @@ def voice(params: QueryDict, account: Account, query: QueryDict) -> Served:
 def dial_action_group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
     """Answer what follows the `<Dial>` of a ring group."""
     context = context_of(params, query)
-    ring_group = RingGroup.objects.filter(pk=pk, account=account).select_related(*_WITH_FALLBACK).first()
-    # Somebody may have deleted the group while it rang; a call that was answered still ends as it should.
+    if context.dial_call_status in OVER:
+        return follow_up(None, context, group_id=pk)
+    ring_group = RingGroup.objects.filter(pk=pk, account=account).first()
+    # None: somebody has deleted the group while it rang, and the call ends.
     return follow_up(ring_group, context)
 
 
@@ -131,7 +132,7 @@ def dial_action_endpoint(params: QueryDict, account: Account, query: QueryDict, 
 def group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
     """Answer what a call that was placed to a ring group runs: the group's `<Dial>`."""
     context = context_of(params, query)
-    ring_group = RingGroup.objects.filter(pk=pk, account=account).select_related(*_WITH_FALLBACK).first()
+    ring_group = RingGroup.objects.filter(pk=pk, account=account).first()
     if ring_group is None:
         return _nothing(f"ring group {pk}", context)
     return document(Destination(ring_group, ("This call was placed to ring the group.",)), context)

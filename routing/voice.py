@@ -22,6 +22,7 @@ from routing.resolve import Destination, External
 from routing.sipuri import SipUriError
 
 MASK = "••••••"
+OVER = frozenset({"completed", "answered", "canceled"})  # of DialCallStatus: after these nobody else is rung
 TEST_MESSAGE = "This is a test call from Cordboard. This phone can be reached, and can hear us. Goodbye."
 
 
@@ -110,7 +111,7 @@ def follow_up(group: RingGroup | None, context: Context, group_id: int = 0) -> S
     """
     draft = _Draft(context, [], group.pk if group else group_id)
     status = context.dial_call_status
-    if status in ("completed", "answered", "canceled"):
+    if status in OVER:
         draft.why.append(f"The dial has ended with {status}: nothing is left to do.")
         draft.response.hangup()
     elif group is None:

@@ -93,8 +93,8 @@ def form_of(client: Client, path: str) -> dict[str, str]:
     """Return what a browser would send back from the change form of a page."""
     response = client.get(path)
     assert response.status_code == 200
-    forms: Any = html.document_fromstring(response.content.decode()).forms
-    (form,) = (form for form in forms if form.get("id", "").endswith("_form"))
+    page: Any = html.fromstring(response.content.decode())
+    (form,) = (form for form in page.forms if form.get("id", "").endswith("_form"))
     return {name: value for name, value in form.form_values() if not name.startswith("_")}
 
 

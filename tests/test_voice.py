@@ -10,6 +10,7 @@ from lxml import etree
 from routing.models import Account, Endpoint, Region, RingGroup, RingGroupMember
 from routing.resolve import Destination, External, follow
 from routing.voice import MASK, Context, Served, document, follow_up, spoken_test
+from sipengine.twiml import Dial, Sip, parse
 from tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +112,29 @@ class TestDocument:
             "url": "https://s.example/",
             "method": "GET",
         }
+
+    def test_the_engine_reads_it_without_a_warning(self, account: Account) -> None:
+        phone = rows.endpoint(
+            account,
+            uri="sip:a@b.example",
+            transport="tls",
+            region=Region.objects.get(code="ie1"),
+            headers="X-A: 1\nUser-to-User: 00;encoding=hex",
+            username="alice",
+            password='s<"c&ret',
+            status_callback="https://c.example/",
+            status_callback_events="initiated completed",
+            screening_url="https://s.example/",
+        )
+        group = rows.group(
+            account, phone, record="record-from-answer-dual", ring_tone="de", caller_id="x.y", strategy="sequential"
+        )
+        read = parse(ring(group).xml.encode())
+        assert read.warnings == ()
+        (dial,) = read.verbs
+        assert isinstance(dial, Dial)
+        assert isinstance(dial.nouns[0], Sip)
+        assert dial.nouns[0].password == 's<"c&ret'
 
     def test_methods_that_are_post_are_not_written(self, account: Account) -> None:
         phone = rows.endpoint(account, status_callback="https://c.example/", screening_url="https://s.example/")

@@ -111,12 +111,12 @@ class Endpoint(models.Model):
     def sip_uri(self) -> sipuri.SipUri:
         """Return the URI with transport, region and custom headers in it; raise `SipUriError` or `ValidationError`."""
         parsed = sipuri.parse(self.uri)
-        uri = replace(
+        return replace(
             parsed,
             transport=cast(sipuri.Transport, self.transport or parsed.transport),
             region=self.region.code if self.region else parsed.region,
+            headers=parsed.headers + parse_headers(self.headers),
         )
-        return uri.with_headers(parse_headers(self.headers))
 
     def clean(self) -> None:
         """Move what the URI says of transport, region and headers into their fields; refuse contradictions."""
