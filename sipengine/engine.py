@@ -190,11 +190,17 @@ class Engine:
         self._sessions.add(session)
         session.start_inbound(invite.leg, self._forget)
 
-    def report_refused(self, count: int) -> None:
+    def report_full(self, count: int) -> None:
         """Tell the operator how many calls were refused since the last report because the engine was full."""
-        message = f"{count} call(s) refused with 503: the engine is at its limit; see docs/operating.md on capacity"
+        self._report(32001, f"{count} call(s) refused with 503: the engine is at its limit; see docs/operating.md")
+
+    def report_unusable(self, count: int) -> None:
+        """Tell the operator how many INVITEs were refused since the last report because of their SDP."""
+        self._report(32102, f"{count} INVITE(s) refused with 488: their SDP offers no codec of SIP_CODECS")
+
+    def _report(self, code: int, message: str) -> None:
         log.warning("%s", message)
-        self._put(NoteEntry(new_sid("NO"), "", "", time.time(), 32001, lookup(32001).level, message))
+        self._put(NoteEntry(new_sid("NO"), "", "", time.time(), code, lookup(code).level, message))
 
     def place(self, queued: QueuedCall) -> None:
         """Place a call that was asked for through the API or the admin."""

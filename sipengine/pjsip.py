@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import socket
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from sipengine.ports import (
 from sipengine.tones import Cadence
 
 log = logging.getLogger("sipengine.pjsip")
+library = logging.getLogger("pjsip")
 
 POLL_MS = 100
 TRANSPORTS = {
@@ -107,6 +110,20 @@ def _received(event: Any) -> str:
     except UnicodeDecodeError:
         log.warning("a SIP message with undecodable bytes: its headers are ignored")
     return ""
+
+
+@contextlib.contextmanager
+def _muted() -> Iterator[None]:
+    """Drop what the library prints before its log level can be set."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _options(headers: Headers = (), code: int = 0) -> pj.CallOpParam:
@@ -200,10 +217,28 @@ class _Account(pj.Account):  # type: ignore[misc]
         self.phone.challenged(prm)
 
 
+class _Log(pj.LogWriter):  # type: ignore[misc]
+    """Hands the library's lines to ours. Called in any of its threads, so it only copies and logs.
+
+    The library refuses an INVITE that it cannot negotiate before it tells anybody; its log line is the only trace.
+    """
+
+    def __init__(self, unusable: Callable[[], None]) -> None:
+        super().__init__()
+        self._unusable = unusable
+
+    def write(self, entry: Any) -> None:
+        text = str(entry.msg).strip()
+        if "Request verification failed" in text:
+            self._unusable()
+        library.log(logging.WARNING if entry.level <= 1 else logging.DEBUG, "%s", text)
+
+
 class PjsipPhone:
     """The real phone behind `ports.Phone`. `post` and `admit` are called in the PJSIP thread and must not block.
 
-    `admit` says whether a new call may come in; a refused one is answered 503 with Retry-After at once and counted.
+    `admit` says whether a new call may come in; a refused one is answered 503 with Retry-After at once and counted
+    in `refused`. `unusable` counts INVITEs that the library answered 488 by itself: no codec in common.
     """
 
     def __init__(self, config: PhoneConfig, post: Callable[[Event], None], admit: Callable[[], bool]) -> None:
@@ -225,6 +260,7 @@ class PjsipPhone:
         self._failure: str | None = None
         self._stop = False
         self.refused = 0
+        self.unusable = 0
 
     def start(self) -> None:
         """Open the ports; raise `PhoneError` when that fails."""
@@ -237,6 +273,9 @@ class PjsipPhone:
         """Close everything; blocks about a second."""
         self._do(self._set_stop)
         self._thread.join(timeout=10)
+
+    def _count_unusable(self) -> None:
+        self.unusable += 1
 
     def _set_stop(self) -> None:
         self._stop = True
@@ -346,9 +385,13 @@ class PjsipPhone:
 
     def _open(self, endpoint: Any) -> None:
         config = self._config
-        endpoint.libCreate()
+        with _muted():
+            endpoint.libCreate()
         settings = pj.EpConfig()
         settings.logConfig.level = config.log_level
+        writer = _Log(self._count_unusable)
+        writer.__disown__()  # the library deletes it when it is destroyed
+        settings.logConfig.writer = writer
         settings.uaConfig.maxCalls = min(LIBRARY_LIMIT, config.max_legs)
         settings.uaConfig.threadCnt = 0
         settings.uaConfig.mainThreadOnly = True

@@ -36,6 +36,7 @@ TICK_SECONDS = 0.1
 RELOAD_SECONDS = 1.0
 CLAIM_SECONDS = 0.5
 CLAIMS_AT_ONCE = 20
+REPORT_SECONDS = 2.0
 
 
 class Command(BaseCommand):
@@ -226,13 +227,15 @@ class Runtime:
             await asyncio.sleep(1)
 
     async def _report(self) -> None:
-        told = 0
+        full = unusable = 0
         while True:
-            refused = self._phone.refused
-            if refused > told:
-                self._engine.report_refused(refused - told)
-                told = refused
-            await asyncio.sleep(2)
+            if (now := self._phone.refused) > full:
+                self._engine.report_full(now - full)
+                full = now
+            if (now := self._phone.unusable) > unusable:
+                self._engine.report_unusable(now - unusable)
+                unusable = now
+            await asyncio.sleep(REPORT_SECONDS)
 
     def _note_death(self) -> None:
         """Keep when the engine before us was last alive, if it did not close properly."""
