@@ -73,6 +73,7 @@ class ServedAdmin(ModelAdmin[_M]):
         """Add the document to the page of an object that is saved already."""
         obj = kwargs.get("obj")
         if change and obj:
+            obj = self.model._default_manager.get(pk=obj.pk)  # not what was typed and refused
             served = document(self.destination_of(obj), Context(call_status="ringing", mask_secrets=True))
             context.update(twiml=served.pretty, why=served.why, used_by=links(self.used_by(obj)))
         return super().render_change_form(request, context, add, change, *args, **kwargs)

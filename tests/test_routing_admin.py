@@ -425,6 +425,13 @@ class TestRingGroup:
         assert "&lt;Sip&gt;sip:phone2@198.51.100.7&lt;/Sip&gt;" in text
         assert "rings 3 members at once for 30 s" in text
 
+    def test_a_page_with_errors_shows_what_is_served_and_not_what_was_typed(
+        self, admin_client: Client, account: Account
+    ) -> None:
+        group = self.group(account)
+        data = {**form_of(admin_client, url(group)), "ring_timeout": "4", "fallback": "group"}
+        assert "rings 3 members at once for 30 s" in admin_client.post(url(group), data).content.decode()
+
     def test_lists_take_the_same_queries_whatever_their_length(self, admin_client: Client, account: Account) -> None:
         counts = []
         for number in range(2):
