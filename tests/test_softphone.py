@@ -113,9 +113,6 @@ class TestHeadersTold:
         assert told((("Diversion", "<sip:a@b>"), ("Diversion", "<sip:c@d>"))) == {"Diversion": "<sip:a@b>, <sip:c@d>"}
 
 
-# --- real phones ------------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class Phones:
     """The phones of a test, what they told, and their recordings."""

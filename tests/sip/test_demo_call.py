@@ -72,7 +72,9 @@ class Stack:
         )
 
     def change(self, statement: str) -> None:
-        done = self.manage("shell", "-v", "0", "-c", f"from routing.models import Endpoint; {statement}")
+        done = self.manage(
+            "shell", "-v", "0", "-c", f"from routing.models import Endpoint, RingGroup, Route; {statement}"
+        )
         assert done.returncode == 0, done.stderr
 
     def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -163,10 +165,20 @@ class TestOnePhoneAfterTheOther:
         finally:
             stack.change("Endpoint.objects.filter(name='Bob').update(enabled=True)")
         assert done.returncode == 1
-        assert "Not as expected: Bob was not called: is it still a member" in done.stderr
+        assert "Not as expected: Bob was not called (is it still a member" in done.stderr
 
 
 class TestTrouble:
+    def test_a_call_that_gets_no_twiml(self, stack: Stack) -> None:
+        number = "Route.objects.filter(pattern='100')"
+        stack.change(f"{number}.update(group=None, url='http://{HOST}:{free_port()}/')")
+        try:
+            done = stack.call()
+        finally:
+            stack.change(f"{number}.update(group=RingGroup.objects.get(name='Demo'), url='')")
+        assert done.returncode == 1
+        assert "Not as expected: no phone was called: the log above and the call's page say why." in done.stderr
+
     def test_no_engine(self, stack: Stack) -> None:
         port = free_port()
         done = stack.call(SIP_PORT=str(port))

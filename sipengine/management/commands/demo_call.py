@@ -91,7 +91,8 @@ class Command(BaseCommand):
         self.show_legs(call, legs, phones)
         self.show_audio(recordings, sounds)
         self.stdout.write(f"\nThe call in the admin: {settings.PUBLIC_URL}{call.admin_path}")
-        problems = [*differences(plan, story, legs, phones), *wrong_sounds(plan, recordings, sounds)]
+        # Wrong sounds follow from wrong legs, and would only hide them.
+        problems = differences(plan, story, legs, phones) or wrong_sounds(plan, recordings, sounds)
         if problems:
             raise CommandError("Not as expected: " + "; ".join(problems) + ".")
 
@@ -266,13 +267,13 @@ def recorded(plan: Plan, recordings: Sequence[Recording]) -> list[Sound]:
 def differences(plan: Plan, story: Story, legs: Sequence[Call], phones: Mapping[str, SipUri]) -> list[str]:
     """Say what the call log has otherwise than planned."""
     if not legs[1:]:
-        return ["no phone was called: the notifications on the call's page say why"]
+        return ["no phone was called: the log above and the call's page say why"]
     rows = {leg.to_address: leg for leg in legs[1:]}
     found = []
     for name in plan.called:
         leg, expected = rows.get(phones[name].address), plan.status(name)
         if leg is None:
-            found.append(f"{name} was not called: is it still a member of the demo's group?")
+            found.append(f"{name} was not called (is it still a member of the demo's group?)")
         elif leg.status != expected:
             found.append(f"{name}'s leg is {leg.status} with SIP {leg.sip_code} and not {expected}")
     if plan.winner and not story.connected:
@@ -285,7 +286,7 @@ def wrong_sounds(plan: Plan, recordings: Sequence[Recording], sounds: Sequence[S
     found = [f"{sound.where}: not {sound.speaker}'s {TONES[sound.speaker]} Hz" for sound in sounds if not sound.right]
     found += [f"recording {one.sid} is {one.status}" for one in recordings if one.status != Recording.Status.COMPLETED]
     if plan.winner and plan.number == FORK and not recordings:
-        found.append("there is no recording: does the demo's group still record?")
+        found.append("there is no recording (does the demo's group still record?)")
     return found
 
 
