@@ -211,8 +211,8 @@ def check_ports() -> None:
         ("SIP_PORT", sip_host, port("SIP_PORT", 5060), socket.SOCK_DGRAM),
         ("SIP_PORT", sip_host, port("SIP_PORT", 5060), socket.SOCK_STREAM),
     ]
-    if os.environ.get("SIP_TLS_CERT"):
-        wanted.append(("SIP_TLS_PORT", sip_host, port("SIP_TLS_PORT", 5061), socket.SOCK_STREAM))
+    if tls_port := port("SIP_TLS_PORT", 5061):  # 0 switches TLS off
+        wanted.append(("SIP_TLS_PORT", sip_host, tls_port, socket.SOCK_STREAM))
     for setting, host, number, kind in wanted:
         if error := bind_error(host, number, kind):
             protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"

@@ -16,7 +16,20 @@ from calls.entries import CallRecord, RecordingEntry
 from calls.status import STRICT_TWILIO, Direction, Status
 from routing.sid import new_sid
 from sipengine import dial, twiml
-from sipengine.ports import Answered, Digit, Ended, Event, Headers, LegId, Phone, Placed, RecordFailed, Ringing, Target
+from sipengine.ports import (
+    Answered,
+    Digit,
+    Ended,
+    Event,
+    Headers,
+    LegId,
+    Phone,
+    Placed,
+    RecordClosed,
+    RecordFailed,
+    Ringing,
+    Target,
+)
 from sipengine.records import CallLog, Leg
 from sipengine.tones import RING_TONES, Cadence
 
@@ -109,8 +122,8 @@ class DialRun:
 
     @property
     def over(self) -> bool:
-        """Say whether the dial is finished and each of its legs has ended."""
-        return self._machine.over
+        """Say whether the dial is finished, each of its legs has ended and its recording is closed."""
+        return self._machine.over and self._recorder is None
 
     @property
     def legs(self) -> list[Leg]:
@@ -144,6 +157,8 @@ class DialRun:
                     self._perform(self._machine.starred())
             case RecordFailed(error=error):
                 self._recording_failed(error)
+            case RecordClosed():
+                self._recording_closed()
             case Placed() | Ringing() | Answered() | Ended():
                 index = self._index[event.leg]
                 self._leg_event(index, self._children[index], event)
@@ -409,6 +424,7 @@ class DialRun:
         if child is not None:
             heard[self._child_channel].append(child)
         self._recorder = self._phone.record(heard, files)
+        self._own(self._recorder, self)
         self._recording = RecordingEntry(
             sid=sid,
             account_sid=self.parent.record.account_sid,
@@ -424,13 +440,15 @@ class DialRun:
         self._log.event("recording.started", self._recording.start_time, recording=sid, channels=parts)
 
     def _stop_recording(self) -> None:
-        if self._recorder is None or self._recording is None:
-            return
-        self._phone.stop_recording(self._recorder)
-        self._recorder = None
-        self._log.event("recording.ended", recording=self._recording.sid)
-        # The phone closes the files on its own thread, a moment after it was told; the worker looks at them later.
-        self._log.entry(replace(self._recording, status="processing"))
+        if self._recorder is not None:
+            self._phone.stop_recording(self._recorder)
+
+    def _recording_closed(self) -> None:
+        """Hand the files to the worker, which must not look at them before their last buffer is written."""
+        if self._recording is not None and self._recorder is not None:
+            self._recorder = None
+            self._log.event("recording.ended", recording=self._recording.sid)
+            self._log.entry(replace(self._recording, status="processing"))
 
     def _recording_failed(self, error: str) -> None:
         """Go on without the recording: the call is worth more than its record."""

@@ -20,7 +20,7 @@ from routing.errors import lookup
 from routing.sid import new_sid
 from routing.sipuri import SipUriError, parse
 from sipengine.documents import Goto, Inline
-from sipengine.ports import Ended, Event, Invite, LegId, Phone, Target
+from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed, Target
 from sipengine.session import CallSession, Services, SipFacts
 
 log = logging.getLogger("sipengine.engine")
@@ -115,7 +115,7 @@ class Engine:
         session = self._owners.get(event.leg)
         if session is not None:
             session.on_event(event)
-        if isinstance(event, Ended):
+        if isinstance(event, Ended | RecordClosed | RecordFailed):
             self._owners.pop(event.leg, None)
 
     def own(self, leg: LegId, session: CallSession) -> None:

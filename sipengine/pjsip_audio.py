@@ -15,7 +15,7 @@ from typing import Any
 
 import pjsua2 as pj
 
-from sipengine.ports import Event, LegId, PlayDone, RecordFailed
+from sipengine.ports import Event, LegId, PlayDone, RecordClosed, RecordFailed
 from sipengine.tones import Cadence
 
 log = logging.getLogger("sipengine.pjsip")
@@ -200,8 +200,7 @@ class Mixer:
                 log.error("cannot record to %s: %s", path, plain(error))
                 for file in files:
                     self._discard(file)
-                first = next(iter(next(filter(None, groups))))
-                self._post(RecordFailed(first, number, plain(error)))
+                self._post(RecordFailed(number, plain(error)))
                 return
             files.append(recorder)
         self._recorders[number] = _Recorder(files, [set() for _ in groups])
@@ -230,6 +229,7 @@ class Mixer:
         for leg in set().union(*recorder.legs):
             self._wishes[leg].recorders.discard(number)
         recorder.files.clear()  # the last reference: the library writes the header and closes the file
+        self._post(RecordClosed(number))
 
     def _connect(self, speaker: LegId, listener: LegId) -> None:
         source, sink = self._media_of(speaker), self._media_of(listener)

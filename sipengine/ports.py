@@ -97,14 +97,20 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class RecordFailed:
-    """The files of recorder `recorder` cannot be written; the call goes on. `leg` is the first that it was to hear."""
+    """The files of a recorder cannot be written; the call goes on. `leg` is the recorder's number."""
 
     leg: LegId
-    recorder: int
     error: str
 
 
-Event = Invite | Placed | Ringing | Answered | Digit | PlayDone | RecordFailed | Ended
+@dataclass(frozen=True, slots=True)
+class RecordClosed:
+    """The files of a recorder are closed and complete. `leg` is the recorder's number."""
+
+    leg: LegId
+
+
+Event = Invite | Placed | Ringing | Answered | Digit | PlayDone | RecordFailed | RecordClosed | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +167,13 @@ class Phone(Protocol):
         """Stop a player or a tone; no event follows."""
 
     def record(self, sources: Sequence[Sequence[LegId]], paths: Sequence[Path]) -> int:
-        """Record each group of legs into its own WAV file, all started together; return the recorder's number."""
+        """Record each group of legs into its own WAV file, all started together; return the recorder's number.
+
+        Numbers of recorders and legs are drawn from one series, so that events of both find their owner.
+        """
 
     def record_also(self, recorder: int, channel: int, leg: LegId) -> None:
         """Add a leg to one channel of a running recorder."""
 
     def stop_recording(self, recorder: int) -> None:
-        """Close the recorder's files."""
+        """Close the recorder's files; `RecordClosed` follows."""

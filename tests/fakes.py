@@ -14,7 +14,19 @@ from calls.status import Direction, Status
 from routing.answers import Application
 from sipengine.dialing import DialSettings
 from sipengine.media import MediaError
-from sipengine.ports import Answered, Digit, Ended, Event, Headers, LegId, Placed, PlayDone, Ringing, Target
+from sipengine.ports import (
+    Answered,
+    Digit,
+    Ended,
+    Event,
+    Headers,
+    LegId,
+    Placed,
+    PlayDone,
+    RecordClosed,
+    Ringing,
+    Target,
+)
 from sipengine.session import CallSession, Services, SipFacts
 from sipengine.tones import Cadence
 from sipengine.webclient import Fetched, FetchError, Parameters
@@ -30,6 +42,7 @@ class FakePhone:
         self.done: list[tuple[Any, ...]] = []
         self.targets: dict[LegId, Target] = {}
         self._numbers = itertools.count(2)
+        self.post: Callable[[Event], None] = lambda event: None
 
     def _note(self, *what: Any) -> None:
         self.done.append(what)
@@ -84,6 +97,7 @@ class FakePhone:
 
     def stop_recording(self, recorder: int) -> None:
         self._note("stop recording")
+        self.post(RecordClosed(recorder))
 
     def commands(self, name: str) -> list[tuple[Any, ...]]:
         """Return the arguments of every command of this name."""
@@ -170,6 +184,10 @@ class World:
             fallback_url="http://app/fallback",
         )
         self.session = CallSession(services, application, self.record, SipFacts(domain="pbx", source_ip="192.0.2.9"))
+        self.phone.post = self._soon
+
+    def _soon(self, event: Event) -> None:
+        asyncio.get_running_loop().call_soon(self.session.on_event, event)
 
     def _put(self, entry: Entry) -> None:
         # What is journalled is what the entry was at that moment, as the real journal's JSON is.

@@ -462,8 +462,8 @@ class TestTheLog:
             "bridged",
             "recording.started",
             "leg.ended",
-            "recording.ended",
             "dial.finished",
+            "recording.ended",
             "ended",
         ]
         numbers = [entry.number for entry in made.entries if isinstance(entry, EventEntry)]

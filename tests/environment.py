@@ -1,4 +1,7 @@
-"""Settings for tests without a `.env`: set before Django reads them, in a folder of the run's own."""
+"""A pytest plugin (`-p tests.environment`): settings for tests, whatever the machine's `.env` says.
+
+pytest-django reads the settings before any conftest.py is imported, so these must be there earlier.
+"""
 
 from __future__ import annotations
 
