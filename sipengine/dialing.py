@@ -5,6 +5,7 @@ and tells it what the phone reports. No decision about who wins, loses or goes n
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from sipengine.tones import RING_TONES, Cadence
 
 ELSEWHERE: Headers = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 DEFAULT_RING_TONE = "us"
+RECORDED_BYTES = 16_000  # a second of one channel: 16-bit samples at 8 kHz
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,7 +450,16 @@ class DialRun:
         if self._recording is not None and self._recorder is not None:
             self._recorder = None
             self._log.event("recording.ended", recording=self._recording.sid)
+            self._check_length(self._recording, time.time())
             self._log.entry(replace(self._recording, status="processing"))
+
+    def _check_length(self, recording: RecordingEntry, closed: float) -> None:
+        """Tell the operator of a recording that stopped growing: the library does not say when a disk is full."""
+        expected = (closed - recording.start_time) * RECORDED_BYTES
+        written = min(_size(file) for file in recording.files)
+        if written < 0.9 * expected - RECORDED_BYTES:
+            missing = (expected - written) / RECORDED_BYTES
+            self._log.note(12400, f"the recording lacks its last {missing:.0f} s: is the recordings disk full?")
 
     def _recording_failed(self, error: str) -> None:
         """Go on without the recording: the call is worth more than its record."""
@@ -495,6 +506,13 @@ def _error_code(status: Status, code: int, error: str) -> int:
     if code in (401, 403, 407):
         return 32106
     return 32011 if code >= 500 or error or code == 0 else 0
+
+
+def _size(file: str) -> int:
+    try:
+        return os.stat(file).st_size
+    except OSError:
+        return 0
 
 
 def _is_address(host: str) -> bool:

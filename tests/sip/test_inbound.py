@@ -133,10 +133,10 @@ class TestOffers:
         assert "m=audio" in caller.received("SIP/2.0 200")[0]
         assert lab.log()["legs"][0]["status"] == "completed"
 
-    def test_an_offer_without_a_common_codec_gets_488(self, lab: Lab) -> None:
-        phone = lab.phone(*ANSWERS)
-        lab.dial(phone)
+    def test_an_offer_without_a_common_codec_gets_488_and_a_note(self, lab: Lab) -> None:
+        lab.twiml(BUSY)
         finish(lab.call(*refused(488, sdp=NO_COMMON_CODEC)))
+        assert lab.engine.strangers("refused with 488") == [32102]
 
 
 class TestOtherMethods:

@@ -45,12 +45,14 @@ class Command(BaseCommand):
             raise SystemExit(1)
         parent = os.getppid()
         reader = Reader(folder)
-        must_close = first > 0
+        closed = folder / "closed"  # the run whose predecessor's calls have been ended; once, or ours would be too
+        must_close = first > 0 and not (closed.exists() and closed.read_text() == str(first))
         died_at = _last_sign_of_life(folder)
         while True:
             batch = reader.read()
             if must_close and (reader.segment >= first if batch is None else batch.segment >= first):
                 _persistently(lambda: _close_dead(engine, died_at))
+                closed.write_text(str(first))
                 must_close = False
             if batch is not None:
                 _persistently(lambda batch=batch: _apply(folder, batch))

@@ -204,7 +204,6 @@ class Runtime:
 
     async def _write(self) -> None:
         """Keep the journal's writer running."""
-        first = self._journal.first_segment
         while True:
             self._writer = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -213,12 +212,11 @@ class Runtime:
                 "--engine",
                 self._name,
                 "--first",
-                str(first),
+                str(self._journal.first_segment),
                 start_new_session=True,
             )
             code = await self._writer.wait()
             log.error("the journal writer ended with %s: starting it again", code)
-            first = 0  # the calls that died with the last engine are closed once
             await asyncio.sleep(1)
 
     async def _sync(self) -> None:
