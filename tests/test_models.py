@@ -90,6 +90,19 @@ class TestSecrets:
         with pytest.raises(SecretError, match="not encrypted"):
             Account.objects.get(pk=account.pk).auth_token  # noqa: B018
 
+    @pytest.mark.parametrize("keys", [[], ["short"]])
+    def test_keys_that_are_absent_or_broken_are_named_where_the_secret_is_read(
+        self, account: Account, settings: Settings, keys: list[str]
+    ) -> None:
+        settings.FIELD_ENCRYPTION_KEYS = keys
+        with pytest.raises(SecretError, match="FIELD_ENCRYPTION_KEYS"):
+            Account.objects.get(pk=account.pk).auth_token  # noqa: B018
+
+    def test_a_deferred_secret_is_loaded_when_it_is_read(self, account: Account) -> None:
+        loaded = Account.objects.defer("auth_token").get(pk=account.pk)
+        loaded.save()
+        assert loaded.auth_token == account.auth_token
+
     def test_an_unusable_key_is_named(self, account: Account, settings: Settings) -> None:
         settings.FIELD_ENCRYPTION_KEYS = ["short"]
         with pytest.raises(SecretError, match="FIELD_ENCRYPTION_KEYS"):
