@@ -67,7 +67,7 @@ class Sipp:
         """The address of this peer as a `<Sip>` noun names it."""
         return f"sip:phone@{HOST}:{self.port}"
 
-    def wait(self, seconds: float = 15.0) -> None:
+    def wait(self, seconds: float = 20.0) -> None:
         """Wait for all calls to have gone through the whole scenario; fail the test if one did not."""
         try:
             code = self._process.wait(seconds)
