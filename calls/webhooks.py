@@ -8,6 +8,7 @@ callbacks, webhook security and connection overrides (design conformance ยง1.7โ€
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import math
@@ -128,6 +129,7 @@ def sign(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> s
     return base64.b64encode(digest).decode()
 
 
+@functools.lru_cache(maxsize=512)
 def signed_url(url: str) -> str:
     """Return the URL that is requested and signed: no fragment, no user and password, nothing left to escape.
 
@@ -148,6 +150,7 @@ def with_query(url: str, params: Sequence[tuple[str, str]]) -> str:
     return base + ("&" if "?" in base else "?") + urlencode(params)
 
 
+@functools.lru_cache(maxsize=512)
 def credentials(url: str) -> tuple[str, str] | None:
     """Return user and password for HTTP authentication if the URL holds them."""
     userinfo, at, _ = _split(url).netloc.rpartition("@")
@@ -172,6 +175,7 @@ def resolve_url(base: str, url: str) -> str:
     return joined
 
 
+@functools.lru_cache(maxsize=512)
 def connection_overrides(url: str) -> Overrides:
     """Return the connection overrides in the fragment of a URL, such as `#ct=2000&rc=2&rp=5xx,ct`.
 

@@ -25,7 +25,7 @@ class InviteFacts:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Where a SIP domain sends its calls: the URLs that are asked for TwiML, and the account that signs the requests."""
+    """Where a SIP domain sends its calls: the URLs that are asked for TwiML, and the account that signs."""
 
     account_sid: str
     auth_token: str

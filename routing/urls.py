@@ -7,7 +7,6 @@ from routing import views
 urlpatterns = [
     path("", views.voice, name="voice"),
     path("dial-action/group/<int:pk>/", views.dial_action_group, name="voice-dial-action-group"),
-    path("dial-action/endpoint/<int:pk>/", views.dial_action_endpoint, name="voice-dial-action-endpoint"),
     path("group/<int:pk>/", views.group, name="voice-group"),
     path("endpoint/<int:pk>/", views.endpoint, name="voice-endpoint"),
 ]

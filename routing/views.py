@@ -123,12 +123,6 @@ def dial_action_group(params: QueryDict, account: Account, query: QueryDict, pk:
 
 
 @signed
-def dial_action_endpoint(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
-    """Answer what follows the `<Dial>` of a single endpoint."""
-    return follow_up(None, context_of(params, query), group_id=_number(query.get("group", "")))
-
-
-@signed
 def group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
     """Answer what a call that was placed to a ring group runs: the group's `<Dial>`."""
     context = context_of(params, query)

@@ -105,9 +105,9 @@ def document(destination: Destination, context: Context = Context()) -> Served: 
 
 
 def follow_up(group: RingGroup | None, context: Context, group_id: int = 0) -> Served:
-    """Return what follows a `<Dial>` of this group that has ended; without a group, of a single endpoint.
+    """Return what follows a `<Dial>` of this group that has ended.
 
-    `group_id` names the group that a single endpoint was rung for.
+    Without a group (it is gone, or nothing can follow any more) `group_id` names it for the call log.
     """
     draft = _Draft(context, [], group.pk if group else group_id)
     status = context.dial_call_status
@@ -145,8 +145,11 @@ def _ring_group(draft: _Draft, group: RingGroup) -> None:
     left = len(untried) - len(chosen)
     draft.why.append(_ringing(group, len(chosen), left))
     start = context.start + len(chosen) if sequential else len(nouns)
-    action = _action("voice-dial-action-group", group.pk or 0, context, start=start)
-    _dial(draft, chosen, {"action": action, **_dial_attributes(group)})
+    attributes = _dial_attributes(group)
+    if (sequential and left) or group.fallback != RingGroup.Fallback.HANGUP:
+        # Without a follow-up there is no action: the document ends, and with it the call, one request sooner.
+        attributes = {"action": _action("voice-dial-action-group", group.pk or 0, context, start=start), **attributes}
+    _dial(draft, chosen, attributes)
     if not (sequential and left):
         draft.why.append(f"If nobody answers: {_fallback_text(group)}.")
 
@@ -228,16 +231,14 @@ def _dial(draft: _Draft, nouns: Sequence[_Noun], attributes: dict[str, Any]) -> 
 
 def _dial_endpoint(draft: _Draft, endpoint: Endpoint, noun: _Noun, attributes: dict[str, Any]) -> None:
     draft.why.append(f"Endpoint {endpoint} rings at {endpoint.address}.")
-    action = _action("voice-dial-action-endpoint", endpoint.pk or 0, draft.context, group=draft.group_id)
-    _dial(draft, [noun], {"action": action, **attributes})
+    _dial(draft, [noun], attributes)
 
 
-def _action(name: str, pk: int, context: Context, start: int = 0, group: int = 0) -> str:
+def _action(name: str, pk: int, context: Context, start: int = 0) -> str:
     """Return the relative URL that is asked when the dial has ended."""
     given = {
         "route": context.route_id,
         "start": start,
-        "group": group,
         "visited": ",".join(map(str, context.visited)),
     }
     query = urlencode({key: value for key, value in given.items() if value}, safe=",")

@@ -18,13 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from calls.entries import Entry, from_json, to_json
+from calls.entries import CallRecord, Entry, from_json, to_json
 
 log = logging.getLogger("sipengine.journal")
 
 SEGMENT_BYTES = 8_000_000
 RETRY_SECONDS = 0.5
 SUFFIX = ".jsonl"
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class JournalBusy(Exception):
@@ -65,6 +66,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._number = max(segments(folder), default=0)
         self._buffer = bytearray()
+        self._pending: dict[object, Entry] = {}
         self._descriptor = -1
         self._size = 0
         self._scheduled = False
@@ -80,15 +82,24 @@ class Journal:
         self._descriptor, self._number, self._size = descriptor, self._number + 1, 0
 
     def put(self, entry: Entry) -> None:
-        """Append an entry; it is in the kernel's hands before the loop's next turn."""
-        self._buffer += json.dumps(to_json(entry), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-        self._buffer += b"\n"
+        """Append an entry; it is in the kernel's hands before the loop's next turn.
+
+        A record that changes twice in one turn is written once, as it is at its end.
+        """
+        self._pending[entry.sid if isinstance(entry, CallRecord) else id(entry)] = entry
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
+    def _encode(self) -> None:
+        for entry in self._pending.values():
+            self._buffer += _encoder(to_json(entry)).encode(errors="replace")
+            self._buffer += b"\n"
+        self._pending.clear()
+
     def _flush(self) -> None:
         self._scheduled = False
+        self._encode()
         try:
             if self._size > SEGMENT_BYTES and self._buffer[-1:] == b"\n" and self.stuck is None:
                 self._next_segment()
@@ -116,6 +127,7 @@ class Journal:
 
     def close(self) -> None:
         """Write what is left and close the segment."""
+        self._encode()
         with contextlib.suppress(OSError):
             while self._buffer:
                 del self._buffer[: os.write(self._descriptor, self._buffer)]

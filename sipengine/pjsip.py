@@ -6,6 +6,7 @@ one-byte kick that wakes the poll; callbacks copy plain values and post events, 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -127,12 +128,19 @@ def _muted() -> Iterator[None]:
 
 
 def _options(headers: Headers = (), code: int = 0) -> pj.CallOpParam:
-    param = pj.CallOpParam()
+    param = pj.CallOpParam(True)
+    param.opt.audioCount, param.opt.videoCount, param.opt.textCount = 1, 0, 0
     if code:
         param.statusCode = code
     for name, value in headers:
         param.txOption.headers.append(_header(name, value))
     return param
+
+
+@functools.lru_cache(maxsize=64)
+def _bare_options(code: int) -> pj.CallOpParam:
+    """Return options without headers, made once: they are wanted several times a call."""
+    return _options((), code)
 
 
 def _header(name: str, value: str) -> pj.SipHeader:
@@ -546,7 +554,6 @@ class PjsipPhone:
         call.target = target
         self._calls[leg] = call
         param = _options(target.headers)
-        param.opt.audioCount, param.opt.videoCount, param.opt.textCount = 1, 0, 0
         host = self._config.public_address or region.local_address or self._local_host(target)
         name = target.from_name.replace("\\", "").replace('"', "")
         param.txOption.localUri = (
@@ -573,9 +580,7 @@ class PjsipPhone:
         if call is None or call.over:
             return
         try:
-            param = _options(headers, code)
-            param.opt.audioCount, param.opt.videoCount, param.opt.textCount = 1, 0, 0
-            call.answer(param)
+            call.answer(_options(headers, code) if headers else _bare_options(code))
         except pj.Error as error:
             self._give_up(call, error)
 
@@ -585,7 +590,7 @@ class PjsipPhone:
             return
         call.ours = True
         try:
-            call.hangup(_options(headers, code))
+            call.hangup(_options(headers, code) if headers else _bare_options(code))
         except pj.Error as error:
             self._give_up(call, error)
 

@@ -72,7 +72,10 @@ class CallLog:
         """Write the leg's record as it is now."""
         self._put(leg.record)
         record = leg.record
-        log.info(
+        # Ten phones that are called and ring would hide the story of the call: only how a child leg ends is told.
+        told = record.sid == self._parent.sid or record.answer_time is not None or leg.ended
+        log.log(
+            logging.INFO if told else logging.DEBUG,
             "call=%s leg=%s status=%s sip=%d to=%s %s",
             self._parent.sid,
             record.sid,

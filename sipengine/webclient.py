@@ -6,11 +6,10 @@ Source: Twilio's webhook security, connection overrides and TwiML request pages 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import time
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode, urljoin
 
 import aiohttp
@@ -45,6 +44,23 @@ class Fetched:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request of a call, and the time it may take: `started` is on the monotonic clock."""
+
+    url: str
+    method: str
+    parameters: Parameters
+    auth_token: str
+    cookies: MutableMapping[str, str]
+    policy: Overrides
+    started: float
+
+    @property
+    def seconds_left(self) -> float:
+        return self.policy.total_timeout - (time.monotonic() - self.started)
+
+
 class FetchError(Exception):
     """A request failed; `code` is Twilio's error code, `status` the HTTP status if there was an answer."""
 
@@ -77,80 +93,46 @@ class WebClient:
             policy = connection_overrides(url)
         except WebhookError as error:
             raise FetchError(error.code, error.message, url, method) from None
-        started = time.monotonic()
-        attempts = policy.retries + 1
-        while True:
-            attempts -= 1
-            left = policy.total_timeout - (time.monotonic() - started)
+        request = _Request(url, method, parameters, auth_token, cookies, policy, time.monotonic())
+        for _ in range(policy.retries):
             try:
-                async with asyncio.timeout(max(left, 0.0)):
-                    return await self._follow(url, method, parameters, auth_token, cookies, policy)
+                return await self._follow(request)
             except FetchError as error:
-                if attempts <= 0 or not _retry_on(error, policy):
+                if not _retry_on(error, policy) or request.seconds_left <= 0:
                     raise
-            except TimeoutError:
-                message = f"no answer within {policy.total_timeout:g} s"
-                raise FetchError(11203, message, url, method) from None
+        return await self._follow(request)
 
-    async def _follow(
-        self,
-        url: str,
-        method: str,
-        parameters: Parameters,
-        auth_token: str,
-        cookies: MutableMapping[str, str],
-        policy: Overrides,
-    ) -> Fetched:
-        started = time.monotonic()
+    async def _follow(self, request: _Request) -> Fetched:
+        """Send the request and those that its answers redirect to, each signed for its own URL."""
         for _ in range(MAX_REDIRECTS + 1):
-            answer, location = await self._once(url, method, parameters, auth_token, cookies, policy, started)
+            answer, location = await self._once(request)
             if location is None:
                 return answer
-            if answer.status in (301, 302, 303) and method == "POST":
-                method, parameters = "GET", ()
-            url = _redirected(url, method, location)
-        raise FetchError(11215, f"more than {MAX_REDIRECTS} redirects", url, method)
+            request = _redirected(request, answer.status, location)
+        raise FetchError(11215, f"more than {MAX_REDIRECTS} redirects", request.url, request.method)
 
-    async def _once(
-        self,
-        url: str,
-        method: str,
-        parameters: Parameters,
-        auth_token: str,
-        cookies: MutableMapping[str, str],
-        policy: Overrides,
-        started: float,
-    ) -> tuple[Fetched, str | None]:
-        target = with_query(url, list(parameters)) if method == "GET" else signed_url(url)
-        body = urlencode(list(parameters)).encode() if method == "POST" else None
-        headers = {
-            "User-Agent": USER_AGENT,
-            "X-Twilio-Signature": sign(auth_token, target, parameters if method == "POST" else ()),
-            "Accept": "*/*",
-        }
-        if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
-        if login := _basic_auth(url):
-            headers["Authorization"] = login
-        if cookies:
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
-        timeout = aiohttp.ClientTimeout(sock_connect=policy.connect_timeout, sock_read=policy.read_timeout)
+    async def _once(self, request: _Request) -> tuple[Fetched, str | None]:
+        """Send one request; return its answer, and where it redirects to."""
+        url, method, policy, left = request.url, request.method, request.policy, request.seconds_left
+        target, body, headers = _wire_form(request)
+        timeout = aiohttp.ClientTimeout(
+            total=max(left, 0.001),
+            sock_connect=policy.connect_timeout,
+            sock_read=policy.read_timeout if policy.read_timeout < left else None,  # one timer is enough mostly
+        )
         try:
             async with self._session.request(
-                method,
-                URL(target, encoded=True),
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
+                method, URL(target, encoded=True), data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 content = await _read_capped(response)
-                cookies.update({name: morsel.value for name, morsel in response.cookies.items()})
-                return self._judge(url, method, response, content, started)
+                if "Set-Cookie" in response.headers:
+                    request.cookies.update({name: morsel.value for name, morsel in response.cookies.items()})
+                return self._judge(request, response, content)
         except aiohttp.ConnectionTimeoutError:
             raise FetchError(11201, f"no connection within {policy.connect_timeout:g} s", url, method) from None
-        except aiohttp.ServerTimeoutError:
-            raise FetchError(11203, f"no answer within {policy.read_timeout:g} s", url, method) from None
+        except TimeoutError:
+            seconds = min(policy.read_timeout, policy.total_timeout)
+            raise FetchError(11203, f"no answer within {seconds:g} s", url, method) from None
         except aiohttp.ClientConnectorDNSError as error:
             raise FetchError(11210, f"host name not found: {error.host}", url, method) from None
         except aiohttp.ClientConnectorCertificateError as error:
@@ -161,9 +143,8 @@ class WebClient:
             raise FetchError(11206, f"not a valid HTTP answer: {error}", url, method) from None
 
     @staticmethod
-    def _judge(
-        url: str, method: str, response: aiohttp.ClientResponse, content: bytes, started: float
-    ) -> tuple[Fetched, str | None]:
+    def _judge(request: _Request, response: aiohttp.ClientResponse, content: bytes) -> tuple[Fetched, str | None]:
+        url, method = request.url, request.method
         status = response.status
         answer = Fetched(
             url=url,
@@ -171,7 +152,7 @@ class WebClient:
             status=status,
             content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
             body=content,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - request.started,
             headers={name.lower(): value for name, value in response.headers.items()},
         )
         if status in (301, 302, 303, 307, 308):
@@ -193,15 +174,36 @@ def _retry_on(error: FetchError, policy: Overrides) -> bool:
     return "all" in policy.retry_on or kind in policy.retry_on
 
 
-def _redirected(url: str, method: str, location: str) -> str:
-    target = urljoin(url, location)
+def _wire_form(request: _Request) -> tuple[str, bytes | None, dict[str, str]]:
+    """Return URL, body and headers of a request: parameters in the query of a GET, in the body of a POST."""
+    post = request.method == "POST"
+    parameters = request.parameters
+    target = signed_url(request.url) if post else with_query(request.url, list(parameters))
+    headers = {
+        "User-Agent": USER_AGENT,
+        "X-Twilio-Signature": sign(request.auth_token, target, parameters if post else ()),
+        "Accept": "*/*",
+    }
+    if post:
+        headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+    if login := _basic_auth(request.url):
+        headers["Authorization"] = login
+    if request.cookies:
+        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in request.cookies.items())
+    return target, urlencode(list(parameters)).encode() if post else None, headers
+
+
+def _redirected(request: _Request, status: int, location: str) -> _Request:
+    """Return the request that follows a redirect (RFC 9110 §15.4: 301, 302 and 303 turn a POST into a GET)."""
+    target = urljoin(request.url, location)
     try:
         signed_url(target)
     except WebhookError as error:
-        raise FetchError(
-            11216, f"redirected to an address that cannot be asked: {error.message}", url, method
-        ) from None
-    return target
+        message = f"redirected to what cannot be asked: {error.message}"
+        raise FetchError(11216, message, request.url, request.method) from None
+    if status in (301, 302, 303) and request.method == "POST":
+        return replace(request, url=target, method="GET", parameters=())
+    return replace(request, url=target)
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes:

@@ -19,6 +19,7 @@ os.environ.update(
     DEBUG="0",
 )
 os.environ.pop("DATABASE_URL", None)
+(_DATA / "static").mkdir()  # whitenoise warns of a folder that is not there, and warnings are errors
 
 
 def pytest_unconfigure() -> None:

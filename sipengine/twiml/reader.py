@@ -5,6 +5,7 @@ Sources: Twilio's TwiML page (request/response rules) and error dictionary; desi
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -54,6 +55,7 @@ _ENCODINGS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15",
 _DOCTYPE = re.compile(r"(?>\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
 
+@functools.lru_cache(maxsize=256)  # the same route gives the same bytes, call after call
 def parse(body: bytes) -> Document:
     """Return the verbs of a TwiML document; raise `TwimlError` if it cannot be run at all.
 

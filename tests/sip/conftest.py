@@ -10,6 +10,7 @@ import pytest
 
 from tests.sip.harness import Engine, Lab, TwimlServer
 from tests.sip.sipp import Peers
+from tests.sip.softphones import Softphones
 
 _numbers = itertools.count(1001)
 
@@ -45,6 +46,13 @@ def engine(server: TwimlServer, database: Path, tmp_path_factory: pytest.TempPat
 @pytest.fixture
 def peers(tmp_path: Path) -> Iterator[Peers]:
     made = Peers(tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def softphones(tmp_path: Path) -> Iterator[Softphones]:
+    made = Softphones(tmp_path)
     yield made
     made.end()
 
