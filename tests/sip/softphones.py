@@ -1,0 +1,79 @@
+"""Real softphones (`sipengine.softphone`) as peers: for TLS, for sound, and for what SIPp cannot do."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from sipengine.phone_process import PhoneProcess, Told
+from tests.sip.sipp import HOST, free_port, until
+
+_media = itertools.count(49_000, 20)
+
+
+class Softphone:
+    """One running softphone and what it told so far."""
+
+    def __init__(self, name: str, folder: Path, *options: str, tls: bool = False) -> None:
+        self.port, self.tls_port = free_port(), free_port() if tls else 0
+        self.heard = folder / f"{name}.wav"
+        first = 49_000 + (next(_media) - 49_000) % 12_000
+        ports = ["--port", str(self.port), "--rtp", f"{first}-{first + 19}"]
+        ports += ["--tls-port", str(self.tls_port)] if tls else []
+        self._inbox: SimpleQueue[Told] = SimpleQueue()
+        self._told: list[Told] = []
+        self._process = PhoneProcess(name, [*ports, "--record", str(self.heard), *options], self._inbox)
+
+    @property
+    def uri(self) -> str:
+        """The address of this phone as a `<Sip>` noun names it."""
+        return f"sip:phone@{HOST}:{self.tls_port};transport=tls" if self.tls_port else f"sip:phone@{HOST}:{self.port}"
+
+    def told(self, event: str) -> list[Told]:
+        """Return the events of this name so far."""
+        while True:
+            try:
+                self._told.append(self._inbox.get_nowait())
+            except Empty:
+                return [told for told in self._told if told.event == event]
+
+    def wait(self, event: str, seconds: float = 15.0) -> Told:
+        """Wait for the first event of this name."""
+
+        def happened() -> list[Told]:
+            found = self.told(event)
+            assert found or event == "exit" or not self.told("exit"), f"the softphone ended: {self._told}"
+            return found
+
+        return until(happened, seconds, f"the softphone's {event}")[0]
+
+    def stop(self) -> None:
+        self._process.stop()
+
+
+class Softphones:
+    """Starts softphones for a test and ends them with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._all: list[Softphone] = []
+
+    def phone(self, *options: str, tls: bool = False) -> Softphone:
+        """Start a phone that is called, and wait until it can be."""
+        made = self._start(*options, tls=tls)
+        made.wait("ready")
+        return made
+
+    def caller(self, uri: str, *options: str) -> Softphone:
+        """Start a phone that calls, and ends with its call."""
+        return self._start("--call", uri, "--from", "caller", "--once", *options, tls="transport=tls" in uri)
+
+    def _start(self, *options: str, tls: bool) -> Softphone:
+        made = Softphone(f"phone-{len(self._all) + 1}", self._folder, *options, tls=tls)
+        self._all.append(made)
+        return made
+
+    def end(self) -> None:
+        for phone in self._all:
+            phone.stop()
