@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import assert_never
 
@@ -32,6 +31,7 @@ from sipengine.ports import (
     Target,
 )
 from sipengine.records import CallLog, Leg
+from sipengine.resolving import NOT_RESOLVABLE, is_address, lookup_problem
 from sipengine.tones import RING_TONES, Cadence
 
 ELSEWHERE: Headers = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
@@ -249,7 +249,7 @@ class DialRun:
         self._log.event("leg.placed", record.start_time, leg=record.sid, to=record.to_address)
         if isinstance(noun, twiml.BadNoun):
             self._fail_soon(index, noun.code, noun.message)
-        elif _is_address(noun.uri.next_hop):
+        elif is_address(noun.uri):
             self._invite(index, noun)
         else:
             child.lookup = asyncio.create_task(self._resolve_then_invite(index, noun))
@@ -262,19 +262,13 @@ class DialRun:
         self._loop.call_soon(lambda: self._perform(self._machine.ended(index, 0)))
 
     async def _resolve_then_invite(self, index: int, noun: twiml.Sip) -> None:
-        """Look the host up off the SIP thread, which would stand still for all calls meanwhile."""
         child = self._children[index]
-        try:
-            async with asyncio.timeout(self._settings.resolve_seconds):
-                await self._loop.getaddrinfo(noun.uri.next_hop, noun.uri.effective_port)
-        except (OSError, TimeoutError, UnicodeError):
-            self._fail_soon(
-                index, 13254, f"host {noun.uri.next_hop} cannot be resolved: check the endpoint's SIP URI and DNS"
-            )
-            return
-        finally:
-            child.lookup = None
-        self._invite(index, noun)
+        problem = await lookup_problem(noun.uri, self._settings.resolve_seconds)
+        child.lookup = None
+        if problem is None:
+            self._invite(index, noun)
+        else:
+            self._fail_soon(index, NOT_RESOLVABLE, problem)
 
     def _invite(self, index: int, noun: twiml.Sip) -> None:
         child = self._children[index]
@@ -513,14 +507,6 @@ def _size(file: str) -> int:
         return os.stat(file).st_size
     except OSError:
         return 0
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _user_of(address: str) -> str:

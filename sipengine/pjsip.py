@@ -101,6 +101,12 @@ def header(headers: Headers, name: str) -> str | None:
     return next((value for found, value in headers if found.lower() == low), None)
 
 
+def _stale(headers: Headers) -> bool:
+    """Say whether a challenge only wants a fresh nonce used."""
+    asked = header(headers, "Proxy-Authenticate") or header(headers, "WWW-Authenticate") or ""
+    return "stale=true" in asked.lower().replace(" ", "").replace('"', "")
+
+
 def _received(event: Any) -> str:
     """Return the SIP message that caused a call event, or nothing."""
     try:
@@ -160,6 +166,7 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.target: Target | None = None
         self.media: pj.AudioMedia | None = None
         self.announced = False
+        self.challenged = False
         self.answered = False
         self.ours = False  # we ended it
         self.over = False
@@ -202,6 +209,14 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.announced = True
             self.phone.post(Ringing(self.leg, time.time(), 183, media=True))
         self.phone.media_ready(self.leg)
+
+    def may_answer(self, challenge: str) -> bool:
+        """Say whether credentials may go out: the first time, and again only for a stale nonce (RFC 2617 §3.2.1).
+
+        The library takes every new nonce for stale and would send a wrong password three times.
+        """
+        first, self.challenged = not self.challenged, True
+        return first or _stale(parse_headers(challenge))
 
     def onDtmfDigit(self, prm: Any) -> None:
         self.phone.post(Digit(self.leg, time.time(), prm.digit))
@@ -508,8 +523,11 @@ class PjsipPhone:
         self._calls[call.leg] = call
         if not self._admit():
             self.refused += 1
-            call.over = True
-            self._hangup(call.leg, (("Retry-After", "5"),), 503)
+            call.over = call.ours = True
+            try:
+                call.answer(_options((("Retry-After", "5"),), 503))  # hangup() in this callback would lose the header
+            except pj.Error as error:
+                self._give_up(call, error)
             return
         try:
             message = str(prm.rdata.wholeMsg)
@@ -533,15 +551,23 @@ class PjsipPhone:
         )
 
     def challenged(self, prm: Any) -> None:
-        """Answer a 401 or 407 with the credentials of that leg; without any, let the refusal stand."""
+        """Answer a 401 or 407 with the credentials of that leg, once; otherwise let the refusal stand."""
         call = pj.Call.lookup(prm.callId) if prm.callId != pj.PJSUA_INVALID_ID else None
-        target = call.target if isinstance(call, _Call) else None
-        if target is None or target.username is None or target.password is None:
+        if not isinstance(call, _Call):
             prm.challenge.abandon()
             return
-        credentials = pj.AuthCredInfoVector()
-        credentials.append(pj.AuthCredInfo("digest", "*", target.username, 0, target.password))
-        prm.challenge.respond(credentials)
+        try:
+            message = str(prm.rdata.wholeMsg)
+        except UnicodeDecodeError:
+            message = "SIP/2.0 401 Unauthorized"
+        target = call.target
+        if target and target.username and target.password and call.may_answer(message):
+            credentials = pj.AuthCredInfoVector()
+            credentials.append(pj.AuthCredInfo("digest", "*", target.username, 0, target.password))
+            prm.challenge.respond(credentials)
+        else:
+            call.final = int(message.split(" ", 2)[1])  # the library would call it 401 whatever it was
+            prm.challenge.abandon()
 
     def _place(self, leg: LegId, target: Target) -> None:
         region = self._regions.get(target.region) or self._regions[""]

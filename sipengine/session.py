@@ -31,12 +31,15 @@ from sipengine.documents import Documents, Goto, Inline, Web
 from sipengine.media import MediaError
 from sipengine.ports import Answered, Digit, Ended, Event, Headers, LegId, Phone, Placed, PlayDone, Ringing, Target
 from sipengine.records import CallLog, Leg
+from sipengine.resolving import NOT_RESOLVABLE, is_address, lookup_problem
 from sipengine.webclient import Fetched
 
 log = logging.getLogger("sipengine.session")
 
 APOLOGY = "An application error has occurred. Goodbye."
 MAX_DOCUMENTS = 200  # of one call: a `<Redirect>` to itself must come to an end
+UNPLACED: LegId = 0  # no leg of a phone: the call ended before it was placed
+PEER_UNREACHABLE = 32011
 LEGS_END_SECONDS = 40.0  # longer than a SIP transaction lives (RFC 3261 §17.1.1.2, timer B: 32 s)
 
 
@@ -125,11 +128,10 @@ class CallSession:
         self, target: Target, timeout: float, first: Goto | Inline, on_over: Callable[[CallSession], None]
     ) -> None:
         """Place a call that was asked for through the API or the admin, and run its TwiML once it is answered."""
-        self._adopt_parent(self._phone.place(target))
         self.parent.move(Status.INITIATED, time.time())
         self.log.save(self.parent)
         self.log.event("leg.placed", leg=self.parent.record.sid, to=self.parent.record.to_address)
-        self._start(self._run_outbound(timeout, first), on_over)
+        self._start(self._run_outbound(target, timeout, first), on_over)
 
     def _adopt_parent(self, leg: LegId) -> None:
         self.parent.id = leg
@@ -188,9 +190,11 @@ class CallSession:
 
     def _end_parent(self) -> None:
         leg = self.parent
-        if leg.ended or leg.id is None:
+        if leg.ended:
             return
-        if leg.answered or leg.record.direction != Direction.INBOUND:
+        if leg.id is None:
+            self._parent_ended(Ended(UNPLACED, time.time(), 0, by_peer=False))
+        elif leg.answered or leg.record.direction != Direction.INBOUND:
             self._phone.hangup(leg.id)
         else:
             self._phone.refuse(leg.id, self._ending.code, self._ending.headers)
@@ -244,9 +248,10 @@ class CallSession:
         status = self._parent_verdict(event)
         if not self.parent.answered:
             record.sip_code = event.code
-        record.ended_by = (
-            ("caller" if record.direction == Direction.INBOUND else "callee") if event.by_peer else "engine"
-        )
+        peer = "caller" if record.direction == Direction.INBOUND else "callee"
+        record.ended_by = peer if event.by_peer and not event.error else "engine"
+        if event.error:
+            record.error_code = record.error_code or PEER_UNREACHABLE
         self._parent_over.set()
         if self._dial is not None:
             self._dial.abandon(parent_gone=True)
@@ -307,7 +312,15 @@ class CallSession:
         self.log.note(11215, f"the call asked for more than {MAX_DOCUMENTS} documents: it was ended")
         self._ending = Done(480, Status.FAILED, "The TwiML redirected without end.")
 
-    async def _run_outbound(self, ring_seconds: float, first: Goto | Inline) -> None:
+    async def _run_outbound(self, target: Target, ring_seconds: float, first: Goto | Inline) -> None:
+        seconds = self._services.dial.resolve_seconds
+        problem = None if is_address(target.uri) else await lookup_problem(target.uri, seconds)
+        if problem is not None:
+            self.log.note(NOT_RESOLVABLE, problem)
+            self.parent.record.error_code = NOT_RESOLVABLE
+            self._parent_ended(Ended(UNPLACED, time.time(), 0, by_peer=False, error=problem))
+            return
+        self._adopt_parent(self._phone.place(target))
         try:
             async with asyncio.timeout(ring_seconds + self._services.dial.timeout_buffer):
                 await self._answered.wait()
@@ -394,7 +407,8 @@ class CallSession:
         if self.parent.answered or last is None or last.bridged:
             return Done(603, Status.NO_ANSWER, reason)
         code = {Status.BUSY: 486, Status.NO_ANSWER: 480, Status.CANCELED: 487}.get(last.status)
-        refusal = code or (last.code if last.code >= 400 else 480)
+        # A 401 or 407 asks for credentials of the callee's realm, without its challenge: nothing for this caller.
+        refusal = code or (last.code if last.code >= 400 and last.code not in (401, 407) else 480)
         why = f"Nobody answered: {last.leg.record.reason}" if last.leg is not None else reason
         return Done(refusal, last.status, why)
 

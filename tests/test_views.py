@@ -236,11 +236,6 @@ class TestDialAction:
         foreign = rows.group(other, rows.endpoint(other), strategy="sequential")
         assert verbs(caller.post(f"/voice/dial-action/group/{foreign.pk}/", DialCallStatus="no-answer")) == ["Hangup"]
 
-    def test_an_endpoint_that_was_busy_is_busy_to_the_caller(self, caller: Caller) -> None:
-        response = caller.post("/voice/dial-action/endpoint/1/?group=5", DialCallStatus="busy")
-        assert verbs(response) == ["Reject"]
-        assert response["X-Cordboard-Group"] == "5"
-
 
 class TestPlacedCalls:
     def test_a_call_placed_to_a_group_dials_it(self, caller: Caller, group: RingGroup) -> None:
