@@ -15,9 +15,11 @@ from calls.webhooks import fallback_parameters, resolve_url, without_secrets
 from routing.answers import Application
 from sipengine import twiml
 from sipengine.records import CallLog
-from sipengine.webclient import Fetched, FetchError, Parameters
+from sipengine.webclient import Cookies, Fetched, FetchError, Parameters
 
+TOO_LARGE = 11750
 TWIML_KEPT = 16_384  # characters of a document that the timeline keeps
+_LOGIN = re.compile(r"""//[^/\s"'<>@]*@""")
 _PASSWORD = re.compile(r"""(\bpassword\s*=\s*)("[^"]*"|'[^']*')""")
 
 
@@ -25,7 +27,7 @@ class Web(Protocol):
     """What a call needs of `webclient.WebClient`."""
 
     async def fetch(
-        self, url: str, method: str, parameters: Parameters, auth_token: str, cookies: dict[str, str]
+        self, url: str, method: str, parameters: Parameters, auth_token: str, cookies: Cookies
     ) -> Fetched: ...
 
 
@@ -55,7 +57,7 @@ class Documents:
         self._log = log
         self._application = application
         self._voice_parameters = voice_parameters
-        self._cookies: dict[str, str] = {}
+        self._cookies = Cookies()
         self._base = ""
 
     async def get(self, step: Goto | Inline) -> tuple[twiml.Document, Fetched | None] | None:
@@ -141,8 +143,9 @@ class Documents:
 
 
 def _shown(body: bytes) -> str:
-    """Return a document as the log may keep it: cut, and without the passwords of its `<Sip>` nouns."""
-    return _PASSWORD.sub(r'\1"••••"', body.decode(errors="replace"))[:TWIML_KEPT]
+    """Return a document as the log may keep it: cut, without the passwords of its nouns and the logins of its URLs."""
+    text = body.replace(b"\0", b"").decode(errors="replace")  # NULs: UTF-16, which is refused but kept for the operator
+    return _LOGIN.sub("//", _PASSWORD.sub(r'\1"••••"', text))[:TWIML_KEPT]
 
 
 def _parse(answer: Fetched) -> twiml.Document:
@@ -153,8 +156,10 @@ def _parse(answer: Fetched) -> twiml.Document:
         case "text/plain":
             try:
                 return twiml.parse(answer.body)
-            except twiml.TwimlError:
+            except twiml.TwimlError as error:
                 text = answer.body.decode(errors="replace").strip()
+                if error.code == TOO_LARGE or not text:
+                    raise
                 return twiml.Document((twiml.Say(text=text, voice=None, language=None, loop=1),), ())
         case kind if kind.startswith("audio/"):
             return twiml.Document((twiml.Play(url=answer.url, loop=1, digits=None), twiml.Hangup()), ())

@@ -7,8 +7,9 @@ Source: Twilio's webhook security, connection overrides and TwiML request pages 
 from __future__ import annotations
 
 import base64
+import secrets
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode, urljoin
 
@@ -44,6 +45,25 @@ class Fetched:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class Cookies:
+    """The cookies of one call; most calls never have any, so the jar is made when the first one comes."""
+
+    def __init__(self) -> None:
+        self._jar: aiohttp.CookieJar | None = None
+
+    def keep(self, response: aiohttp.ClientResponse) -> None:
+        """Take in what an answer sets or takes back."""
+        if "Set-Cookie" in response.headers:
+            if self._jar is None:
+                self._jar = aiohttp.CookieJar(unsafe=True)  # unsafe: hosts may be IP addresses
+            self._jar.update_cookies_from_headers(response.headers.getall("Set-Cookie"), response.url)
+
+    def header(self, url: URL) -> str:
+        """Return the Cookie header for a URL, "" when it has none."""
+        found = self._jar.filter_cookies(url).values() if self._jar is not None else ()
+        return "; ".join(f"{morsel.key}={morsel.coded_value}" for morsel in found)
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     """One request of a call, and the time it may take: `started` is on the monotonic clock."""
@@ -52,9 +72,10 @@ class _Request:
     method: str
     parameters: Parameters
     auth_token: str
-    cookies: MutableMapping[str, str]
+    cookies: Cookies
     policy: Overrides
     started: float
+    token: str  # the same for every try, so that the application can tell a retry from another request
 
     @property
     def seconds_left(self) -> float:
@@ -82,7 +103,7 @@ class WebClient:
         method: str,
         parameters: Parameters,
         auth_token: str,
-        cookies: MutableMapping[str, str],
+        cookies: Cookies,
     ) -> Fetched:
         """Request `url` and return its answer of 2xx; raise `FetchError` for anything else.
 
@@ -93,7 +114,8 @@ class WebClient:
             policy = connection_overrides(url)
         except WebhookError as error:
             raise FetchError(error.code, error.message, url, method) from None
-        request = _Request(url, method, parameters, auth_token, cookies, policy, time.monotonic())
+        token, sendable = secrets.token_hex(16), [(name, _utf8(value)) for name, value in parameters]
+        request = _Request(url, method, sendable, auth_token, cookies, policy, time.monotonic(), token)
         for _ in range(policy.retries):
             try:
                 return await self._follow(request)
@@ -125,8 +147,7 @@ class WebClient:
                 method, URL(target, encoded=True), data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 content = await _read_capped(response)
-                if "Set-Cookie" in response.headers:
-                    request.cookies.update({name: morsel.value for name, morsel in response.cookies.items()})
+                request.cookies.keep(response)
                 return self._judge(request, response, content)
         except aiohttp.ConnectionTimeoutError:
             raise FetchError(11201, f"no connection within {policy.connect_timeout:g} s", url, method) from None
@@ -137,8 +158,12 @@ class WebClient:
             raise FetchError(11210, f"host name not found: {error.host}", url, method) from None
         except aiohttp.ClientConnectorCertificateError as error:
             raise FetchError(11237, f"the server's certificate is not accepted: {error}", url, method) from None
+        except aiohttp.ClientConnectorSSLError as error:
+            raise FetchError(11220, f"no TLS with this server: {error.strerror or error}", url, method) from None
         except aiohttp.ClientConnectorError as error:
             raise FetchError(11202, f"connection refused: {error.strerror or error}", url, method) from None
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            raise _Lost(url, method) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise FetchError(11206, f"not a valid HTTP answer: {error}", url, method) from None
 
@@ -167,8 +192,17 @@ class WebClient:
         return answer, None
 
 
+class _Lost(FetchError):
+    """The connection broke before an answer came, as kept-alive ones do when servers close them (RFC 9112 §9.3.1)."""
+
+    def __init__(self, url: str, method: str) -> None:
+        super().__init__(11206, "the server closed the connection without an answer", url, method)
+
+
 def _retry_on(error: FetchError, policy: Overrides) -> bool:
     """Say whether the retry policy covers this failure (`rp=ct` by default)."""
+    if isinstance(error, _Lost):
+        return True
     kinds = {11201: "ct", 11202: "ct", 11210: "ct", 11203: "rt"}
     kind = kinds.get(error.code, f"{error.status // 100}xx" if error.status else "")
     return "all" in policy.retry_on or kind in policy.retry_on
@@ -182,28 +216,34 @@ def _wire_form(request: _Request) -> tuple[str, bytes | None, dict[str, str]]:
     headers = {
         "User-Agent": USER_AGENT,
         "X-Twilio-Signature": sign(request.auth_token, target, parameters if post else ()),
+        "I-Twilio-Idempotency-Token": request.token,
         "Accept": "*/*",
     }
     if post:
         headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
     if login := _basic_auth(request.url):
         headers["Authorization"] = login
-    if request.cookies:
-        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in request.cookies.items())
+    if cookies := request.cookies.header(URL(target, encoded=True)):
+        headers["Cookie"] = cookies
     return target, urlencode(list(parameters)).encode() if post else None, headers
 
 
 def _redirected(request: _Request, status: int, location: str) -> _Request:
     """Return the request that follows a redirect (RFC 9110 §15.4: 301, 302 and 303 turn a POST into a GET)."""
-    target = urljoin(request.url, location)
     try:
+        target = urljoin(request.url, location)
         signed_url(target)
-    except WebhookError as error:
-        message = f"redirected to what cannot be asked: {error.message}"
+    except ValueError as error:  # a WebhookError is one
+        message = f"redirected to what cannot be asked: {error}"
         raise FetchError(11216, message, request.url, request.method) from None
-    if status in (301, 302, 303) and request.method == "POST":
-        return replace(request, url=target, method="GET", parameters=())
-    return replace(request, url=target)
+    if status in (307, 308) and request.method == "POST":
+        return replace(request, url=target)
+    return replace(request, url=target, method="GET", parameters=())  # the Location is complete
+
+
+def _utf8(value: str) -> str:
+    """Return the text as it can be sent: SIP headers may carry bytes that are no UTF-8, as lone surrogates here."""
+    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes:

@@ -29,7 +29,7 @@ from sipengine.ports import (
 )
 from sipengine.session import CallSession, Services, SipFacts
 from sipengine.tones import Cadence
-from sipengine.webclient import Fetched, FetchError, Parameters
+from sipengine.webclient import Cookies, Fetched, FetchError, Parameters
 
 CALLER: LegId = 1
 T0 = 1_800_000_000.0
@@ -111,9 +111,7 @@ class FakeWeb:
     answers: dict[str, str | FetchError | Fetched] = field(default_factory=dict)
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
 
-    async def fetch(
-        self, url: str, method: str, parameters: Parameters, auth_token: str, cookies: dict[str, str]
-    ) -> Fetched:
+    async def fetch(self, url: str, method: str, parameters: Parameters, auth_token: str, cookies: Cookies) -> Fetched:
         self.asked.append((url, method, dict(parameters)))
         await asyncio.sleep(0)
         answer = self.answers.get(url) or FetchError(11200, "HTTP 404", url, method, 404)

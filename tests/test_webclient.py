@@ -19,7 +19,7 @@ from multidict import MultiDict, MultiDictProxy
 from twilio.request_validator import RequestValidator
 
 from sipengine.certificate import self_signed
-from sipengine.webclient import MAX_BODY, Fetched, FetchError, Parameters, WebClient
+from sipengine.webclient import MAX_BODY, Cookies, Fetched, FetchError, Parameters, WebClient
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 PARAMETERS = (("CallSid", "CA1"), ("From", "sip:jürgen@a"), ("To", "100 & more"), ("X", "2"), ("X", "1"))
@@ -87,11 +87,11 @@ class Client:
     async def _connecting(self, *_: object) -> None:
         self.connections += 1
 
-    async def post(self, url: str, parameters: Parameters = PARAMETERS, cookies: Any = None) -> Fetched:
-        return await self._web.fetch(url, "POST", parameters, TOKEN, {} if cookies is None else cookies)
+    async def post(self, url: str, parameters: Parameters = PARAMETERS, cookies: Cookies | None = None) -> Fetched:
+        return await self._web.fetch(url, "POST", parameters, TOKEN, cookies or Cookies())
 
     async def get(self, url: str, parameters: Parameters = PARAMETERS) -> Fetched:
-        return await self._web.fetch(url, "GET", parameters, TOKEN, {})
+        return await self._web.fetch(url, "GET", parameters, TOKEN, Cookies())
 
     async def failure(self, url: str) -> FetchError:
         """Post, and return how that failed; five seconds are for ever here."""
@@ -322,7 +322,7 @@ class TestCookies:
 
     async def test_they_come_back_with_the_next_request_of_the_call(self, client: Client, site: Site) -> None:
         self.sets(site, "/voice", "session=abc; Path=/; HttpOnly", "lang=de")
-        call: dict[Any, str] = {}
+        call = Cookies()
         await client.post(site.url("/voice"), cookies=call)
         await client.post(site.url("/action"), cookies=call)
         assert site.asked[1].headers["Cookie"] == "session=abc; lang=de"
@@ -341,7 +341,7 @@ class TestCookies:
 
     async def test_a_quoted_value_comes_back_as_it_was_set(self, client: Client, site: Site) -> None:
         self.sets(site, "/voice", r'messages="a\054b c"')
-        call: dict[Any, str] = {}
+        call = Cookies()
         await client.post(site.url("/voice"), cookies=call)
         await client.post(site.url("/voice"), cookies=call)
         assert site.asked[1].headers["Cookie"] == r'messages="a\054b c"'
@@ -349,14 +349,14 @@ class TestCookies:
     async def test_one_that_is_taken_back_is_not_sent_again(self, client: Client, site: Site) -> None:
         self.sets(site, "/voice", "session=abc")
         self.sets(site, "/logout", 'session=""; Max-Age=0; Path=/')
-        call: dict[Any, str] = {}
+        call = Cookies()
         for path in ("/voice", "/logout", "/voice"):
             await client.post(site.url(path), cookies=call)
         assert "Cookie" not in site.asked[2].headers
 
     async def test_another_host_does_not_see_them(self, client: Client, site: Site) -> None:
         self.sets(site, "/voice", "session=abc")
-        call: dict[Any, str] = {}
+        call = Cookies()
         await client.post(site.url("/voice"), cookies=call)
         await client.post(site.url("/voice", host="localhost"), cookies=call)
         assert "Cookie" not in site.asked[1].headers
