@@ -491,6 +491,9 @@ class PjsipPhone:
         rtp.boundAddress = address
         if config.public_address:
             rtp.publicAddress = config.public_address
+        # Our Contact is our own port, over TCP and TLS too: a request must reach us when that connection is gone.
+        settings.natConfig.contactUseSrcPort = 0
+        settings.natConfig.sipOutboundUse = 0
         settings.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
         settings.callConfig.prackUse = pj.PJSUA_100REL_NOT_USED
         account = _Account(self)

@@ -23,6 +23,7 @@ from calls.webhooks import (
     WebhookError,
     dial_parameters,
     voice_parameters,
+    without_secrets,
 )
 from routing.answers import Application
 from sipengine import twiml
@@ -430,7 +431,7 @@ class CallSession:
         self.answer()
         url = verb.url if verb.url.startswith("file:") else self._documents.absolute(verb.url)
         path = await self._services.media.play(url)
-        self.log.event("play", url=verb.url)
+        self.log.event("play", url=without_secrets(verb.url))
         await self._play_file(path, verb.loop)
 
     async def _play_file(self, path: Path, loop: int) -> None:
@@ -445,7 +446,7 @@ class CallSession:
                 self._phone.stop_playing(self.parent.id, player)
 
     def _redirect(self, verb: twiml.Redirect) -> Step:
-        self.log.event("redirect", url=verb.url)
+        self.log.event("redirect", url=without_secrets(verb.url))
         return Goto(self._documents.absolute(verb.url), verb.method)
 
     def _reject(self, verb: twiml.Reject) -> Next:
