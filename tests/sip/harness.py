@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -69,6 +70,7 @@ class TwimlServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
@@ -223,6 +225,11 @@ class Engine:
         finally:
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -264,6 +271,11 @@ class Engine:
     def timeline(self, sid: str) -> list[str]:
         """Return the names of a call's events in order."""
         return [row["name"] for row in self.rows("SELECT name FROM calls_callevent WHERE call_id=? ORDER BY number", sid)]
+
+    def ends(self, sid: str) -> list[str]:
+        """Return the SIDs of the legs whose end is in a call's timeline, its own included."""
+        sql = "SELECT detail FROM calls_callevent WHERE call_id=? AND name IN ('leg.ended', 'ended')"
+        return sorted(json.loads(row["detail"]).get("leg", sid) for row in self.rows(sql, sid))
 
     def notes(self, sid: str) -> list[int]:
         """Return the codes of a call's notifications, in order."""

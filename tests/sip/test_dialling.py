@@ -123,7 +123,9 @@ class TestParallel:
         losers, winner = lab.phone(*RINGS, calls=9), lab.phone(*ANSWERS)
         lab.dial(*[losers] * 9, winner, answerOnBridge="true")
         finish(lab.call(*TALKS), losers, winner)
-        assert statuses(lab.log()) == [("canceled", 487)] * 9 + [("completed", 200)]
+        call = lab.log()
+        assert statuses(call) == [("canceled", 487)] * 9 + [("completed", 200)]
+        assert lab.engine.ends(call["sid"]) == sorted([call["sid"], *(leg["sid"] for leg in call["legs"])])
 
     def test_eleven_are_refused_and_the_action_is_told_failed(self, lab: Lab) -> None:
         lab.dial(*["sip:phone@127.0.0.1:9"] * 11, answerOnBridge="true", action="/eleven")
