@@ -358,9 +358,17 @@ class TestTheLog:
         assert "geheim" not in repr(call.entries)
         assert [note.url for note in call.notes] == ["http://app/x", "http://app/gone"]
 
-    async def test_a_login_in_an_address_inside_the_document_is_not_shown(self) -> None:
+    @pytest.mark.parametrize("login", ["me:geheim@", "geheim@", "me:p@geheim@", "me:%40geheim@"])
+    async def test_a_login_in_an_address_inside_the_document_is_not_shown(self, login: str) -> None:
         call = Call()
-        call.serves("<Response><Play>https://me:geheim@cdn/a.wav</Play></Response>")
+        call.serves(f"<Response><Play>https://{login}cdn/a.wav</Play></Response>")
         (play,) = await call.verbs()
-        assert isinstance(play, twiml.Play) and play.url == "https://me:geheim@cdn/a.wav"
+        assert isinstance(play, twiml.Play) and play.url == f"https://{login}cdn/a.wav"
         assert "geheim" not in repr(call.entries)
+        assert "cdn/a.wav" in call.details("twiml.response")[0]["body"]
+
+    async def test_what_looks_like_a_login_only_is_shown(self) -> None:
+        call = Call()
+        call.serves("<Response><!-- http://docs/x, mail me@example.com --><Dial><Sip>sip:a@h</Sip></Dial></Response>")
+        await call.documents.get(VOICE)
+        assert "me@example.com --><Dial><Sip>sip:a@h<" in call.details("twiml.response")[0]["body"]
