@@ -28,6 +28,7 @@ class Leg:
 
     record: CallRecord
     id: LegId | None = None
+    told: str = ""  # the status that the process's log has told last
 
     @property
     def status(self) -> Status:
@@ -73,9 +74,12 @@ class CallLog:
         self._put(leg.record)
         record = leg.record
         # Ten phones that are called and ring would hide the story of the call: only how a child leg ends is told.
-        told = record.sid == self._parent.sid or record.answer_time is not None or leg.ended
+        if leg.told == record.status:
+            return
+        leg.told = record.status
+        worth = record.sid == self._parent.sid or record.answer_time is not None or leg.ended
         log.log(
-            logging.INFO if told else logging.DEBUG,
+            logging.INFO if worth else logging.DEBUG,
             "call=%s leg=%s status=%s sip=%d to=%s %s",
             self._parent.sid,
             record.sid,

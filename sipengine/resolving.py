@@ -6,6 +6,7 @@ Only A and AAAA records: RFC 3263's NAPTR and SRV are not asked for.
 from __future__ import annotations
 
 import asyncio
+import functools
 from ipaddress import ip_address
 
 from routing.sipuri import SipUri
@@ -25,8 +26,13 @@ async def lookup_problem(uri: SipUri, seconds: float) -> str | None:
 
 def is_address(uri: SipUri) -> bool:
     """Say whether the next hop is an IP address, so that there is nothing to look up."""
+    return _is_address(uri.next_hop)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_address(host: str) -> bool:
     try:
-        ip_address(uri.next_hop)
+        ip_address(host)
     except ValueError:
         return False
     return True

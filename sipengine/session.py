@@ -373,7 +373,8 @@ class CallSession:
 
     async def _execute(self, document: twiml.Document) -> Step:
         for verb in document.verbs:
-            self.log.event("verb", verb=twiml.verb_name(verb))
+            if isinstance(verb, twiml.Pause | twiml.Hangup | twiml.Reject):  # the others have events of their own
+                self.log.event("verb", verb=twiml.verb_name(verb))
             step = await self._verb(verb)
             if step is not None:
                 return step

@@ -462,7 +462,6 @@ class TestTheLog:
             "invite",
             "twiml.request",
             "twiml.response",
-            "verb",
             "dial",
             "leg.placed",
             "leg.ringing",

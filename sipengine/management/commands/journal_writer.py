@@ -21,7 +21,7 @@ from sipengine.journal import Batch, JournalBusy, Reader, lock
 
 log = logging.getLogger("sipengine.writer")
 
-IDLE_SECONDS = 0.05
+IDLE_SECONDS = 0.25  # the log may be this late; fewer, larger transactions cost half
 DATABASE_RETRY_SECONDS = 1.0
 LOCK_SECONDS = 60.0
 

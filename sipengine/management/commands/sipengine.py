@@ -46,7 +46,7 @@ class Command(BaseCommand):
         # What no line shows need not be looked up for every line (Python's logging how-to, "Optimization").
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
         # Two threads share the interpreter (SIP and asyncio): the default of 5 ms between switches would be heard.
-        sys.setswitchinterval(0.0005)
+        sys.setswitchinterval(0.002)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run())
