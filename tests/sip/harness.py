@@ -129,7 +129,13 @@ class Engine:
     """
 
     def __init__(
-        self, folder: Path, server: TwimlServer, database: Path | None = None, *, prefix: Sequence[str] = (), **settings: str
+        self,
+        folder: Path,
+        server: TwimlServer,
+        database: Path | None = None,
+        *,
+        prefix: Sequence[str] = (),
+        **settings: str,
     ) -> None:
         self.folder = folder
         self.database = folder / "cordboard.sqlite3"
@@ -241,7 +247,7 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # --- what the operator would see -----------------------------------------------------------------------------------
+    # --- what the operator would see ---------------------------------------------------------------------------------
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Read the call log with SQL."""
@@ -253,7 +259,7 @@ class Engine:
             connection.close()
 
     def call(self, user: str) -> dict[str, Any]:
-        """Wait for the call to this number to have ended in the log, all its legs too, and return its row with `legs`."""
+        """Wait for the end of the call to this number and of its legs in the log; return its row, with `legs`."""
 
         def ended() -> dict[str, Any] | None:
             rows = self.rows(
@@ -270,7 +276,9 @@ class Engine:
 
     def timeline(self, sid: str) -> list[str]:
         """Return the names of a call's events in order."""
-        return [row["name"] for row in self.rows("SELECT name FROM calls_callevent WHERE call_id=? ORDER BY number", sid)]
+        return [
+            row["name"] for row in self.rows("SELECT name FROM calls_callevent WHERE call_id=? ORDER BY number", sid)
+        ]
 
     def ends(self, sid: str) -> list[str]:
         """Return the SIDs of the legs whose end is in a call's timeline, its own included."""
@@ -279,7 +287,9 @@ class Engine:
 
     def notes(self, sid: str) -> list[int]:
         """Return the codes of a call's notifications, in order."""
-        return [row["code"] for row in self.rows("SELECT code FROM calls_notification WHERE call_id=? ORDER BY time", sid)]
+        return [
+            row["code"] for row in self.rows("SELECT code FROM calls_notification WHERE call_id=? ORDER BY time", sid)
+        ]
 
     def strangers(self, text: str) -> list[int]:
         """Wait for notifications that belong to no call and say this; return their codes."""

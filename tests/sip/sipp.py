@@ -17,7 +17,7 @@ T = TypeVar("T")
 HOST = "127.0.0.1"
 
 
-def until(condition: Callable[[], T], seconds: float = 10.0, what: str = "the condition") -> T:
+def until(condition: Callable[[], T | None], seconds: float = 10.0, what: str = "the condition") -> T:
     """Wait for a condition to be true and return its value; fail the test when it does not become true."""
     deadline = time.monotonic() + seconds
     while True:
@@ -50,12 +50,31 @@ class Sipp:
         self.port = port
         self.folder = folder / f"{name}-{port}"
         self.folder.mkdir(parents=True)
-        (self.folder / "scenario.xml").write_text(scenario(name, steps))
+        (self.folder / "scenario.xml").write_bytes(scenario(name, steps).encode(errors="surrogateescape"))
         self._output = (self.folder / "output").open("w")
         self._process = subprocess.Popen(
-            ["sipp", *arguments, "-sf", "scenario.xml", "-i", HOST, "-p", str(port), "-nostdin", "-trace_msg",
-             "-message_file", "messages", "-trace_err", "-error_file", "errors",
-             "-timeout", "60s", "-timeout_error", "-cid_str", f"{name}-%u-%p@%s"],  # fmt: skip
+            [
+                "sipp",
+                *arguments,
+                "-sf",
+                "scenario.xml",
+                "-i",
+                HOST,
+                "-p",
+                str(port),
+                "-nostdin",
+                "-trace_msg",
+                "-message_file",
+                "messages",
+                "-trace_err",
+                "-error_file",
+                "errors",
+                "-timeout",
+                "60s",
+                "-timeout_error",
+                "-cid_str",
+                f"{name}-%u-%p@%s",
+            ],  # fmt: skip
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=self._output,

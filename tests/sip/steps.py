@@ -70,7 +70,7 @@ def pause(milliseconds: int) -> str:
     return f'<pause milliseconds="{milliseconds}"/>'
 
 
-# --- as a phone --------------------------------------------------------------------------------------------------------
+# --- as a phone ------------------------------------------------------------------------------------------------------
 
 
 def respond(code: int, *, sdp: bool | str = False, headers: str = "") -> str:
@@ -131,7 +131,7 @@ def phone_bye(headers: str = "") -> tuple[str, ...]:
     return (_send(text, retrans=True), recv(200))
 
 
-# --- as a caller -------------------------------------------------------------------------------------------------------
+# --- as a caller -----------------------------------------------------------------------------------------------------
 
 
 def invite(
@@ -149,10 +149,10 @@ def invite(
     return _send(f"INVITE sip:{user}@{host} SIP/2.0\n{dialog}{proof}{_body(sdp, headers)}", retrans=True)
 
 
-def in_dialog(method: str, *, cseq: int, headers: str = "", body: str = "") -> str:
+def in_dialog(method: str, *, cseq: int, headers: str = "", body: str = "", sdp: str = "") -> str:
     """Send a request within the answered call."""
     dialog = _DIALOG.format(host=OUR_HOST, to_tag="[peer_tag_param]", cseq=cseq, method=method)
-    content = f"{headers}Content-Length: [len]\n\n{body}" if body else f"{headers}Content-Length: 0\n"
+    content = f"{headers}Content-Length: [len]\n\n{body}" if body else _body(sdp, headers)
     return _send(f"{method} sip:[service]@{OUR_HOST} SIP/2.0\n{dialog}{content}", retrans=method != "ACK")
 
 
@@ -193,7 +193,7 @@ def _in_last_transaction(dialog: str) -> str:
     return dialog.replace(_OWN_VIA, "[last_Via:]\n")
 
 
-# --- whole scenarios ---------------------------------------------------------------------------------------------------
+# --- whole scenarios -------------------------------------------------------------------------------------------------
 
 ANSWERS = (recv("INVITE"), respond(180), pause(100), respond(200, sdp=True), recv("ACK"), *answer_bye())
 RINGS = (recv("INVITE"), respond(180), *answer_cancel())

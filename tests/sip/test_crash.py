@@ -139,7 +139,9 @@ def own(server: TwimlServer, database: Path, tmp_path: Path) -> Iterator[Engine]
 class TestStoppedEngine:
     """SIGINT ends at once, SIGTERM lets the calls in progress end first."""
 
-    def test_sigint_hangs_up_every_leg_and_writes_their_ends(self, own: Engine, server: TwimlServer, peers: Peers) -> None:
+    def test_sigint_hangs_up_every_leg_and_writes_their_ends(
+        self, own: Engine, server: TwimlServer, peers: Peers
+    ) -> None:
         rings, talks = Lab(own, server, peers, "stop-rings"), Lab(own, server, peers, "stop-talks")
         phones = [rings.phone(*RINGS), talks.phone(*ANSWERS)]
         rings.dial(phones[0], answerOnBridge="true")
@@ -170,16 +172,30 @@ class TestStoppedEngine:
         assert lab.log()["ended_by"] == "caller"
 
 
-class TestKilledWriter:
-    """The process that writes the journal into the database may die as well."""
+class TestJournalWriter:
+    """The process that writes the journal into the database may die as well, and never outlives its engine."""
 
-    def test_it_is_started_again_and_nothing_is_lost(self, own: Engine, server: TwimlServer, peers: Peers, number: str) -> None:
+    def test_one_that_was_killed_is_started_again_and_nothing_is_lost(
+        self, own: Engine, server: TwimlServer, peers: Peers, number: str
+    ) -> None:
         lab = Lab(own, server, peers, number)
         os.kill(until(lambda: _child(own.pid, "journal_writer")), signal.SIGKILL)
         phone = lab.phone(*ANSWERS)
         lab.dial(phone)
         finish(lab.call(*TALKS), phone)
         assert statuses(lab.log()) == [("completed", 200)]
+
+    def test_one_that_was_still_starting_when_its_engine_died_ends(self, own: Engine) -> None:
+        """It would keep the next engine's writer out."""
+        writer = until(lambda: _child(own.pid, "journal_writer"))
+        os.kill(writer, signal.SIGSTOP)
+        own.kill()
+        os.kill(writer, signal.SIGCONT)
+        try:
+            until(lambda: not _runs(writer, "journal_writer"), what="the end of the writer")
+        finally:
+            if _runs(writer, "journal_writer"):
+                os.kill(writer, signal.SIGKILL)
 
 
 def _child(parent: int, word: str) -> int:
@@ -193,3 +209,11 @@ def _child(parent: int, word: str) -> int:
             if f"PPid:\t{parent}\n" in status and word in command:
                 return int(entry.name)
     return 0
+
+
+def _runs(process: int, word: str) -> bool:
+    """Say whether a process is there and its command line holds a word."""
+    try:
+        return word in Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return False

@@ -99,8 +99,7 @@ class TestDigestOut:
         """Twilio's error 13249."""
         busy = lab.phone(*refuses(486))
         lab.twiml(
-            '<Dial answerOnBridge="true"><Sip username="desk">sip:phone@127.0.0.1:9</Sip>'
-            f"<Sip>{busy.uri}</Sip></Dial>"
+            f'<Dial answerOnBridge="true"><Sip username="desk">sip:phone@127.0.0.1:9</Sip><Sip>{busy.uri}</Sip></Dial>'
         )
         finish(lab.call(*refused(486)), busy)
         call = lab.log()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.sip.harness import Lab, finish, statuses
-from tests.sip.sipp import until
 from tests.sip.steps import (
     ANSWERS,
     GIVES_UP,
@@ -13,12 +12,9 @@ from tests.sip.steps import (
     LISTENS,
     RINGS,
     TALKS,
-    ack,
     answer_bye,
     bye,
-    invite,
     pause,
-    progress,
     recv,
     refused,
     refuses,
@@ -41,7 +37,14 @@ class TestOneEndpoint:
 
     @pytest.mark.parametrize(
         ("code", "status", "told"),
-        [(486, "busy", 486), (600, "busy", 486), (603, "busy", 486), (404, "failed", 404), (480, "failed", 480), (503, "failed", 503)],
+        [
+            (486, "busy", 486),
+            (600, "busy", 486),
+            (603, "busy", 486),
+            (404, "failed", 404),
+            (480, "failed", 480),
+            (503, "failed", 503),
+        ],
     )
     def test_its_refusal_is_the_status_of_the_leg_and_reaches_the_caller(
         self, lab: Lab, code: int, status: str, told: int

@@ -1,11 +1,24 @@
-"""`<Dial hangupOnStar>` (conformance §1.2): the caller's *, and only the caller's, ends the dial and the call goes on."""
+"""`<Dial hangupOnStar>` (conformance §1.2): the caller's * ends the dial, nobody else's does, and the call goes on."""
 
 from __future__ import annotations
 
 from tests.sip.harness import Lab, finish, statuses
 from tests.sip.rtp import press
 from tests.sip.sipp import until
-from tests.sip.steps import ANSWERS, RINGS, ack, answer_bye, bye, in_dialog, invite, pause, progress, recv, respond, star
+from tests.sip.steps import (
+    ANSWERS,
+    RINGS,
+    ack,
+    answer_bye,
+    bye,
+    in_dialog,
+    invite,
+    pause,
+    progress,
+    recv,
+    respond,
+    star,
+)
 
 ANSWERED = (invite(), *progress(), recv(200), ack())
 
@@ -52,7 +65,9 @@ class TestHangupOnStar:
     def test_another_digit_does_nothing(self, lab: Lab) -> None:
         phone = lab.phone(*ANSWERS)
         lab.dial(phone, hangupOnStar="true")
-        five = in_dialog("INFO", cseq=2, headers="Content-Type: application/dtmf-relay\n", body="Signal=5\nDuration=160")
+        five = in_dialog(
+            "INFO", cseq=2, headers="Content-Type: application/dtmf-relay\n", body="Signal=5\nDuration=160"
+        )
         finish(lab.call(*ANSWERED, pause(200), five, recv(200), pause(300), *bye(cseq=3)), phone)
         assert lab.log()["ended_by"] == "caller"
 

@@ -1,4 +1,4 @@
-"""Bad input gets a clear answer and loses nothing: bad TwiML, dead web servers, bad endpoints, full disks, no database."""
+"""Bad input gets a clear answer and loses nothing: bad TwiML, dead servers, bad endpoints, full disks, no database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ import pytest
 
 from tests.sip.harness import Asked, Engine, Lab, TwimlServer, finish, statuses
 from tests.sip.sipp import Peers, free_port, until
-from tests.sip.steps import ANSWERS, LISTENS, TALKS, ack, answer_bye, bye, invite, pause, progress, recv, refused, refuses
+from tests.sip.steps import (
+    ANSWERS,
+    TALKS,
+    ack,
+    answer_bye,
+    bye,
+    invite,
+    pause,
+    progress,
+    recv,
+    refused,
+    refuses,
+)
 
 APOLOGIZED = (invite(), *progress(), recv(200), ack(), *answer_bye())
 REFUSED_BY_FALLBACK = refused(486)
@@ -41,7 +53,9 @@ class TestBadTwiml:
         ],
         ids=["not well-formed", "two roots", "another root", "empty", "64 kB + 1"],
     )
-    def test_it_goes_to_the_fallback_with_its_code(self, lab: Lab, fallback: TwimlServer, body: bytes, code: int) -> None:
+    def test_it_goes_to_the_fallback_with_its_code(
+        self, lab: Lab, fallback: TwimlServer, body: bytes, code: int
+    ) -> None:
         fallback.serve(f"/voice#{lab.number}", body)
         finish(lab.call(*REFUSED_BY_FALLBACK))
         sid = lab.log()["sid"]
@@ -127,7 +141,9 @@ class TestBadServers:
     """Conformance §1.11: fallback URL with ErrorCode and ErrorUrl; without one an apology and the end."""
 
     @pytest.mark.parametrize(
-        ("answer", "code"), [((500, "text/plain", b"oops"), 11200), ((404, "text/plain", b"where?"), 11200)], ids=["500", "404"]
+        ("answer", "code"),
+        [((500, "text/plain", b"oops"), 11200), ((404, "text/plain", b"where?"), 11200)],
+        ids=["500", "404"],
     )
     def test_an_error_of_the_server_goes_to_the_fallback(
         self, lab: Lab, fallback: TwimlServer, answer: tuple[int, str, bytes], code: int
@@ -217,7 +233,9 @@ class TestFullDisk:
     def test_a_call_goes_on_when_its_recording_cannot_be_begun(
         self, server: TwimlServer, database: Path, peers: Peers, tmp_path: Path, number: str
     ) -> None:
-        with Engine(tmp_path / "engine", server, database, RECORDINGS_DIR="/proc") as engine:  # no file can be made there
+        with Engine(
+            tmp_path / "engine", server, database, RECORDINGS_DIR="/proc"
+        ) as engine:  # no file can be made there
             sid = self.talk(engine, server, peers, number, 300)
             assert engine.notes(sid) == [12400]
             assert engine.recordings(sid)[0]["status"] == "failed"

@@ -1,4 +1,4 @@
-"""What the phones get to see: headers, caller ID, and the address from which the INVITE leaves (conformance §1.2, §1.3)."""
+"""What the phones get to see: headers, caller ID, and where the INVITE leaves from (conformance §1.2, §1.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.sip.sipp import header
 from tests.sip.steps import refused, refuses
 
 
-def invite_of(lab: Lab, uri_suffix: str = "", **attributes: object) -> str:
+def invite_of(lab: Lab, uri_suffix: str = "", **attributes: str) -> str:
     """Dial one phone, which is busy, and return the INVITE that it got."""
     phone = lab.phone(*refuses(486))
     lab.dial(phone.uri + uri_suffix, answerOnBridge="true", **attributes)

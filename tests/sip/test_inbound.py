@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
+import pytest
+
 from tests.sip.harness import PASSWORD, Engine, Lab, TwimlServer, finish
-from tests.sip.sipp import Peers, header
+from tests.sip.sipp import Peers, header, until
 from tests.sip.steps import (
     ANSWERS,
     NO_COMMON_CODEC,
+    SDP,
     TALKS,
     ack,
     ack_of_refusal,
@@ -76,7 +80,12 @@ class TestDigest:
 
     def test_a_wrong_password_is_asked_again_and_then_refused(self, lab: Lab) -> None:
         host = "digest.example"
-        last = (invite(host=host, cseq=4, auth=True), recv(100, optional=True), recv(403), ack_of_refusal(cseq=4, host=host))
+        last = (
+            invite(host=host, cseq=4, auth=True),
+            recv(100, optional=True),
+            recv(403),
+            ack_of_refusal(cseq=4, host=host),
+        )
         steps = (*challenged(host), *challenged(host, 2), *challenged(host, 3), *last)
         caller = lab.call(*steps, login=("alice", "Wr0ngPassword"))
         finish(caller)
@@ -95,6 +104,22 @@ class TestDigest:
 
     def test_both_lists_mapped_and_the_password_alone_is_not_enough(self, lab: Lab) -> None:
         finish(lab.call(*refused(403, host="barred.example"), login=ALICE))
+
+
+class TestChanges:
+    """Routing is read again when the admin changes it, without a restart."""
+
+    def test_a_new_domain_takes_calls_a_moment_later(self, lab: Lab) -> None:
+        lab.twiml(BUSY)
+        loads = lab.engine.log.read_text().count("routing loaded")
+        lab.engine.shell(
+            "from routing.models import *\n"
+            f"kept = dict(account=Account.objects.get(), voice_url='{lab.server.url}/voice')\n"
+            "made = SipDomain.objects.create(domain_name='new.example', **kept)\n"
+            "made.credential_lists.set(CredentialList.objects.filter(friendly_name='people'))"
+        )
+        until(lambda: lab.engine.log.read_text().count("routing loaded") > loads, 3)
+        finish(lab.call(*authenticated_then_busy("new.example"), login=ALICE))
 
 
 class TestUnknown:
@@ -139,8 +164,47 @@ class TestOffers:
         assert lab.engine.strangers("refused with 488") == [32102]
 
 
+class TestOddities:
+    """What no phone should send, and the next caller must not notice."""
+
+    @pytest.mark.parametrize(
+        "datagram",
+        [
+            b"\x00" * 600,
+            b"INVITE sip:x SIP/2.0\r\n\r\n",
+            b"INVITE " + b"s" * 4000 + b" SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1\r\n\r\n",
+            b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKnobody\r\nCSeq: 1 INVITE\r\n\r\n",
+        ],
+        ids=["zeros", "no headers", "an endless URI", "an answer to nothing"],
+    )
+    def test_garbage_is_dropped(self, lab: Lab, datagram: bytes) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(datagram, ("127.0.0.1", lab.engine.port))
+        lab.twiml(BUSY)
+        finish(lab.call(*refused(486)))
+
+    def test_a_header_that_is_no_utf8_does_not_stop_the_call(self, lab: Lab) -> None:
+        lab.twiml(BUSY)
+        finish(lab.call(*refused(486, headers="X-Name: caf\udce9\nSubject: \udcff\udcfe\n")))
+        assert "SipHeader_X-Name" in lab.server.request("/voice", CallSid=lab.log()["sid"]).form
+
+
 class TestOtherMethods:
-    """RFC 3261 §11, RFC 3515."""
+    """RFC 3261 §11 and §14, RFC 3515."""
+
+    def test_a_caller_may_hold_and_resume_the_call(self, lab: Lab) -> None:
+        phone = lab.phone(*ANSWERS)
+        lab.dial(phone)
+        held = SDP.replace("a=sendrecv", "a=sendonly")
+        hold, resume = in_dialog("INVITE", cseq=2, sdp=held), in_dialog("INVITE", cseq=3, sdp=SDP)
+        caller = lab.call(
+            *TALKS[:-2], hold, recv(100, optional=True), recv(200), ack(cseq=2),
+            resume, recv(100, optional=True), recv(200), ack(cseq=3), pause(200), *bye(cseq=4),
+        )  # fmt: skip
+        finish(caller, phone)
+        answers = [text for text in caller.received("SIP/2.0 200") if "m=audio" in text]
+        assert ["a=recvonly" in text for text in answers] == [False, True, False]
+        assert lab.log()["status"] == "completed"
 
     def test_options_is_answered_200(self, lab: Lab) -> None:
         finish(lab.call(in_dialog("OPTIONS", cseq=1).replace("[peer_tag_param]", ""), recv(200)))

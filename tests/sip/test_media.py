@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,12 @@ import pytest
 
 from sipengine.measure import dominant_frequency, level_dbfs
 from tests.sip.harness import Engine, Lab, TwimlServer, finish
-from tests.sip.sipp import Peers, Sipp
 from tests.sip.softphones import Softphone, Softphones
 from tests.sip.sound import tone, tone_dbfs
 from tests.sip.steps import (
     ANSWERS,
     LISTENS,
     ack,
-    answer_bye,
     answer_cancel,
     bye,
     cancel,
@@ -68,7 +65,9 @@ class TestEarlyMedia:
 class TestRingTone:
     """Conformance §1.2: `ringTone`, or our own for a caller who has been answered."""
 
-    def test_an_answered_caller_hears_440_and_480_hertz_while_a_phone_rings(self, lab: Lab, softphones: Softphones) -> None:
+    def test_an_answered_caller_hears_440_and_480_hertz_while_a_phone_rings(
+        self, lab: Lab, softphones: Softphones
+    ) -> None:
         phone = lab.phone(recv("INVITE"), respond(180), *answer_cancel())
         lab.dial(phone)
         caller = call(lab, softphones, "--hangup", "1.5")
@@ -77,7 +76,9 @@ class TestRingTone:
         assert tone_dbfs(caller.heard, 440) > HEARD
         assert tone_dbfs(caller.heard, 480) > HEARD
 
-    def test_the_tone_of_a_country_is_early_media_for_a_caller_who_waits(self, lab: Lab, softphones: Softphones) -> None:
+    def test_the_tone_of_a_country_is_early_media_for_a_caller_who_waits(
+        self, lab: Lab, softphones: Softphones
+    ) -> None:
         phone = lab.phone(recv("INVITE"), respond(180), *answer_cancel())
         lab.dial(phone, answerOnBridge="true", ringTone="uk", timeout=5)
         caller = call(lab, softphones)
@@ -141,7 +142,9 @@ VALUES = ("record-from-answer", "record-from-ringing", "record-from-answer-dual"
 
 
 @pytest.fixture(scope="module")
-def recordings(engine: Engine, server: TwimlServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Recorded]]:
+def recordings(
+    engine: Engine, server: TwimlServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Recorded]]:
     """A call with two tones for each way to record, all at once; what became of each."""
     phones = Softphones(tmp_path_factory.mktemp("recorded"))
     try:

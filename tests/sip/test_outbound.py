@@ -6,7 +6,17 @@ from typing import Any
 
 from tests.sip.harness import Engine, Lab, finish, statuses
 from tests.sip.sipp import header, until
-from tests.sip.steps import ANSWERS, HANGS_UP, RINGS, answer_bye, recv, refuses, respond
+from tests.sip.steps import (
+    ANSWERS,
+    HANGS_UP,
+    RINGS,
+    answer_bye,
+    recv,
+    refuses,
+    respond,
+    respond_to_cancel,
+    respond_to_invite,
+)
 
 
 def place(engine: Engine, *arguments: str) -> str:
@@ -16,7 +26,9 @@ def place(engine: Engine, *arguments: str) -> str:
 
 def ended(engine: Engine, sid: str) -> dict[str, Any]:
     """Wait for the end of a call in the log."""
-    return until(lambda: engine.rows("SELECT * FROM calls_call WHERE sid=? AND end_time IS NOT NULL", sid), what="its end")[0]
+    return until(
+        lambda: engine.rows("SELECT * FROM calls_call WHERE sid=? AND end_time IS NOT NULL", sid), what="its end"
+    )[0]
 
 
 class TestPlaceCall:
@@ -65,6 +77,15 @@ class TestPlaceCall:
         call = ended(lab.engine, place(lab.engine, phone.uri, "--say", "Hello", "--timeout", "1"))
         finish(phone)
         assert (call["status"], call["sip_code"]) == ("no-answer", 487)
+
+    def test_a_phone_that_answers_too_late_gets_ack_and_bye_and_it_stays_no_answer(self, lab: Lab) -> None:
+        """RFC 3261 §15: its 200 crosses our CANCEL."""
+        late = (recv("CANCEL"), respond_to_cancel(), respond_to_invite(200, sdp=True), recv("ACK"), *answer_bye())
+        phone = lab.phone(recv("INVITE"), respond(180), *late)
+        call = ended(lab.engine, place(lab.engine, phone.uri, "--say", "Hello", "--timeout", "1"))
+        finish(phone)
+        assert call["status"] == "no-answer"
+        assert "say" not in lab.engine.timeline(call["sid"])
 
     def test_an_address_that_does_not_resolve_makes_it_failed(self, lab: Lab) -> None:
         call = ended(lab.engine, place(lab.engine, "sip:phone@no-such-host.invalid", "--say", "Hello"))

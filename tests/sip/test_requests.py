@@ -81,7 +81,9 @@ class TestActionRequest:
     """Conformance §1.8."""
 
     def test_it_tells_how_the_conversation_went(self, lab: Lab) -> None:
-        phone = lab.phone(recv_invite(), respond(200, sdp=True), recv("ACK"), *phone_bye("X-Bye: ciao\nReason: Q.850\n"))
+        phone = lab.phone(
+            recv_invite(), respond(200, sdp=True), recv("ACK"), *phone_bye("X-Bye: ciao\nReason: Q.850\n")
+        )
         lab.dial(phone, action="/talked", record="record-from-answer")
         lab.server.serve("/talked", b"<Response/>")
         finish(lab.call(*LISTENS), phone)
