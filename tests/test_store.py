@@ -1,0 +1,264 @@
+"""The engine's way into the database: routing that changed, queued calls, and the calls that died with an engine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django_q.models import OrmQ
+
+from calls import ledger
+from calls.entries import CallRecord, RecordingEntry
+from calls.models import Call, CallEvent, CallRequest, Recording
+from calls.place import queue_call
+from routing.models import Account, Region
+from sipengine import store
+from tests import rows, samples
+
+pytestmark = pytest.mark.django_db
+
+DIED = samples.START + 60.4
+
+
+@pytest.fixture
+def account() -> Account:
+    ledger.forget_endpoints()
+    return samples.account()
+
+
+def alive(of: Account, status: str = "in-progress", **values: Any) -> CallRecord:
+    """Return the record of a call of engine e1 that has not ended."""
+    answered = samples.START + 4 if status == "in-progress" else None
+    unfinished = {"status": status, "answer_time": answered, "end_time": None, "duration": None}
+    return samples.call(of, **{**unfinished, **values})
+
+
+def child(parent: CallRecord, status: str, **values: Any) -> CallRecord:
+    answered = samples.START + 4 if status == "in-progress" else None
+    return samples.leg(parent, **{"status": status, "answer_time": answered, "end_time": None, "sip_code": 0, **values})
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def statuses() -> dict[str, str]:
+    return dict(Call.objects.values_list("sid", "status"))
+
+
+def everything() -> list[list[dict[str, Any]]]:
+    models: list[Any] = [Call, CallEvent, Recording, CallRequest, OrmQ]
+    return [list(model.objects.order_by("pk").values()) for model in models]
+
+
+class TestRouting:
+    """A snapshot for admission, read again only when it changed."""
+
+    def test_the_first_time_everything_is_returned(self, account: Account) -> None:
+        rows.domain(account, "pbx.example.com")
+        found = store.routing(None)
+        assert found is not None
+        _, directory, regions = found
+        assert list(directory.domains) == ["pbx.example.com"]
+        assert directory.domains["pbx.example.com"].application.account_sid == account.sid
+        assert regions[0].code == "us1" and regions[0].is_default
+
+    def test_what_is_known_is_not_read_again(self, account: Account) -> None:
+        rows.domain(account, "pbx.example.com")
+        found = store.routing(None)
+        assert found is not None
+        assert store.routing(found[0]) is None
+
+    def test_a_change_is(self, account: Account) -> None:
+        found = store.routing(None)
+        assert found is not None
+        rows.domain(account, "pbx.example.com")
+        changed = store.routing(found[0])
+        assert changed is not None
+        assert changed[0] != found[0]
+        assert "pbx.example.com" in changed[1].domains
+
+    def test_a_change_of_a_region_is_too(self) -> None:
+        found = store.routing(None)
+        assert found is not None
+        Region.objects.create(code="xx1", location="Elsewhere", edge="elsewhere")
+        changed = store.routing(found[0])
+        assert changed is not None and "elsewhere" in [region.edge for region in changed[2]]
+
+
+class TestQueuedCalls:
+    def test_they_are_claimed_once_oldest_first(self, account: Account) -> None:
+        calls = [queue_call(account, f"sip:{user}@127.0.0.1", "200", url="http://app/") for user in "abc"]
+        claimed = store.claim_calls("e1", ("us1",), 2)
+        assert [queued.sid for queued in claimed] == [call.sid for call in calls[:2]]
+        assert [queued.sid for queued in store.claim_calls("e2", ("us1",), 2)] == [calls[2].sid]
+        assert store.claim_calls("e1", ("us1",), 2) == []
+
+    def test_those_of_other_regions_are_left(self, account: Account) -> None:
+        queue_call(account, "sip:a@127.0.0.1;region=ie1", "200", url="http://app/")
+        assert store.claim_calls("e1", ("us1",), 5) == []
+        assert store.claim_calls("e1", (), 5) == []
+
+
+def test_entries_are_applied(account: Account) -> None:
+    record = samples.call(account)
+    assert store.apply([record, samples.event(record, 0)]) == ledger.Applied(ok=2)
+    assert statuses() == {record.sid: "completed"}
+
+
+class TestCallsThatDiedWithTheEngine:
+    """Each open leg gets exactly one end, with a reason, at the engine's last sign of life."""
+
+    def test_an_answered_call_is_completed_and_lasted_until_then(self, account: Account) -> None:
+        record = alive(account)
+        ledger.apply([record])
+        assert store.close_dead_calls("e1", DIED) == 1
+        call = Call.objects.get()
+        assert (call.status, call.duration, call.ended_by, call.error_code) == ("completed", 56, "engine", 12400)
+        assert call.end_time == moment(DIED)
+        assert call.reason.startswith("The engine stopped without warning at ")
+        assert call.reason.endswith("in the middle of the conversation.")
+
+    @pytest.mark.parametrize("status", ["initiated", "ringing"])
+    def test_an_unanswered_call_has_failed(self, account: Account, status: str) -> None:
+        ledger.apply([alive(account, status)])
+        store.close_dead_calls("e1", DIED)
+        call = Call.objects.get()
+        assert (call.status, call.duration, call.answer_time) == ("failed", 0, None)
+        assert call.end_time == moment(DIED)
+        assert call.reason.endswith("before the call was answered.")
+
+    def test_the_legs_that_it_dialled_end_too(self, account: Account) -> None:
+        parent = alive(account)
+        legs = [child(parent, status) for status in ("in-progress", "ringing", "initiated")]
+        ledger.apply([parent, *legs])
+        assert store.close_dead_calls("e1", DIED) == 4
+        assert [statuses()[leg.sid] for leg in legs] == ["completed", "failed", "failed"]
+        assert all(call.end_time == moment(DIED) for call in Call.objects.all())
+
+    def test_a_leg_that_outlived_its_call_ends_alone(self, account: Account) -> None:
+        parent = samples.call(account)
+        leg = child(parent, "ringing")
+        ledger.apply([parent, leg])
+        before = Call.objects.filter(pk=parent.sid).values().get()
+        assert store.close_dead_calls("e1", DIED) == 1
+        assert Call.objects.filter(pk=parent.sid).values().get() == before
+        assert CallEvent.objects.count() == 0
+
+    @pytest.mark.parametrize(("status", "begun"), [("in-progress", samples.START + 4), ("ringing", samples.START)])
+    def test_no_call_ends_before_it_began(self, account: Account, status: str, begun: float) -> None:
+        ledger.apply([alive(account, status)])
+        store.close_dead_calls("e1", samples.START - 100)
+        call = Call.objects.get()
+        assert (call.end_time, call.duration) == (moment(begun), 0)
+
+    def test_a_reason_that_was_known_already_keeps_its_code(self, account: Account) -> None:
+        ledger.apply([alive(account, error_code=13254)])
+        store.close_dead_calls("e1", DIED)
+        assert Call.objects.get().error_code == 13254
+
+    def test_what_is_over_queued_or_another_engines_is_not_touched(self, account: Account) -> None:
+        ledger.apply([samples.call(account), alive(account, engine="e2"), alive(account, "queued")])
+        before = everything()
+        assert store.close_dead_calls("e1", DIED) == 0
+        assert everything() == before
+
+    def test_the_timeline_of_the_call_tells_it(self, account: Account) -> None:
+        parent = alive(account)
+        leg = child(parent, "ringing")
+        ledger.apply([parent, leg, *(samples.event(parent, number) for number in range(3))])
+        store.close_dead_calls("e1", DIED)
+        last = CallEvent.objects.order_by("number").last()
+        assert last is not None
+        assert (last.call_id, last.number, last.name, last.time) == (parent.sid, 3, "engine.restarted", moment(DIED))
+        assert CallEvent.objects.count() == 4
+
+    def test_a_call_without_a_timeline_gets_its_first_event(self, account: Account) -> None:
+        ledger.apply([alive(account)])
+        store.close_dead_calls("e1", DIED)
+        assert CallEvent.objects.get().number == 0
+
+    def test_a_late_record_of_the_dead_engine_does_not_reopen_it(self, account: Account) -> None:
+        record = alive(account)
+        ledger.apply([record])
+        store.close_dead_calls("e1", DIED)
+        store.apply([record])
+        assert statuses() == {record.sid: "completed"}
+
+
+class TestRecordingsThatDiedWithTheEngine:
+    def growing(self, account: Account, *files: Path, call: CallRecord | None = None) -> RecordingEntry:
+        of = call or alive(account)
+        entry = samples.recording(of, status="in-progress", files=tuple(map(str, files)), channels=len(files))
+        ledger.apply([of, entry])
+        return entry
+
+    def test_what_is_on_the_disk_goes_to_the_worker(self, account: Account, tmp_path: Path) -> None:
+        parts = tmp_path / "a-0.wav", tmp_path / "a-1.wav"
+        parts[0].write_bytes(b"RIFF")  # the other channel had not begun
+        entry = self.growing(account, *parts)
+        store.close_dead_calls("e1", DIED)
+        recording = Recording.objects.get()
+        assert (recording.sid, recording.status, recording.error) == (entry.sid, "processing", "")
+        assert recording.files == [str(part) for part in parts]
+        assert OrmQ.objects.count() == 1
+
+    def test_what_never_reached_the_disk_is_absent(self, account: Account, tmp_path: Path) -> None:
+        self.growing(account, tmp_path / "gone.wav")
+        store.close_dead_calls("e1", DIED)
+        recording = Recording.objects.get()
+        assert recording.status == "absent"
+        assert "before anything was recorded" in recording.error
+        assert OrmQ.objects.count() == 0
+
+    def test_one_of_a_call_that_had_ended_is_closed_too(self, account: Account, tmp_path: Path) -> None:
+        self.growing(account, tmp_path / "gone.wav", call=samples.call(account))
+        assert store.close_dead_calls("e1", DIED) == 0
+        assert Recording.objects.get().status == "absent"
+
+    def test_another_engines_and_finished_ones_are_not_touched(self, account: Account, tmp_path: Path) -> None:
+        self.growing(account, tmp_path / "x.wav", call=alive(account, engine="e2"))
+        over = samples.call(account)
+        ledger.apply([over, samples.recording(over)])
+        before = everything()
+        store.close_dead_calls("e1", DIED)
+        assert everything() == before
+
+
+class TestCallsThatWereClaimedAndNotPlaced:
+    def test_they_go_back_to_the_queue(self, account: Account) -> None:
+        call = queue_call(account, "sip:a@127.0.0.1", "200", url="http://app/")
+        store.claim_calls("e1", ("us1",), 5)
+        assert store.close_dead_calls("e1", DIED) == 0
+        assert [queued.sid for queued in store.claim_calls("e2", ("us1",), 5)] == [call.sid]
+
+    def test_what_another_engine_claimed_stays_there(self, account: Account) -> None:
+        queue_call(account, "sip:a@127.0.0.1", "200", url="http://app/")
+        store.claim_calls("e2", ("us1",), 5)
+        store.close_dead_calls("e1", DIED)
+        assert store.claim_calls("e1", ("us1",), 5) == []
+
+    def test_one_that_was_placed_has_failed_and_is_not_placed_again(self, account: Account) -> None:
+        call = queue_call(account, "sip:a@127.0.0.1", "200", url="http://app/")
+        store.claim_calls("e1", ("us1",), 5)
+        ledger.apply([alive(account, "initiated", sid=call.sid, direction="outbound-api")])
+        store.close_dead_calls("e1", DIED)
+        assert statuses() == {call.sid: "failed"}
+        assert store.claim_calls("e1", ("us1",), 5) == []
+
+
+def test_closing_twice_changes_nothing(account: Account, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    parent = alive(account)
+    recordings = [
+        samples.recording(parent, status="in-progress", files=(str(tmp_path / name),)) for name in ("a.wav", "b.wav")
+    ]
+    ledger.apply([parent, child(parent, "ringing"), samples.event(parent, 0), *recordings])
+    queue_call(account, "sip:a@127.0.0.1", "200", url="http://app/")
+    store.claim_calls("e1", ("us1",), 5)
+    assert store.close_dead_calls("e1", DIED) == 2
+    before = everything()
+    assert store.close_dead_calls("e1", DIED + 100) == 0
+    assert everything() == before
