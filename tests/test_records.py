@@ -1,4 +1,4 @@
-"""A leg's record and a call's log while the call lives: times follow from statuses, and all of it goes to the journal."""
+"""A leg's record and a call's log while the call lives: times follow from statuses, and all goes to the journal."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ class TestLeg:
         assert leg.answered
         assert leg.record.answer_time == T0 + 4
 
-    @pytest.mark.parametrize(("talked", "duration"), [(0.0, 0), (0.4, 0), (0.6, 1), (49.2, 49), (3600.0, 3600)])
+    @pytest.mark.parametrize(("talked", "duration"), [(0.0, 0), (0.4, 0), (0.6, 1), (49.2, 49), (-5.0, 0)])
     def test_an_answered_leg_lasted_whole_seconds_from_answer_to_end(self, talked: float, duration: int) -> None:
+        # Less than none: the machine's clock was set back meanwhile.
         leg = Leg(record())
         leg.move(Status.IN_PROGRESS, T0 + 4)
         leg.move(Status.COMPLETED, T0 + 4 + talked)
