@@ -19,7 +19,7 @@ from sipengine.webclient import Cookies, Fetched, FetchError, Parameters
 
 TOO_LARGE = 11750
 TWIML_KEPT = 16_384  # characters of a document that the timeline keeps
-_LOGIN = re.compile(r"""//[^/\s"'<>@]*@""")
+_LOGIN = re.compile(r"""//[^/?#\s"'<>]*@""")
 _PASSWORD = re.compile(r"""(\bpassword\s*=\s*)("[^"]*"|'[^']*')""")
 
 

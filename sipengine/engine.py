@@ -19,6 +19,7 @@ from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
 from routing.errors import lookup
 from routing.sid import new_sid
 from routing.sipuri import SipUriError, parse
+from sipengine.addresses import bare_address, caller_id, dialled, user_and_host
 from sipengine.documents import Goto, Inline
 from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed, Target
 from sipengine.session import CallSession, Services, SipFacts
@@ -29,6 +30,7 @@ LAG_SECONDS = 0.25  # how late the loop or the SIP thread may be before new call
 LEGS_PER_CALL = 11  # a caller and ten phones: what a new call may need
 NOTE_SECONDS = 10.0  # one note per source and code in this time: strangers must not fill the log
 ATTEMPT_SECONDS = 60.0
+REFUSAL_LENGTH = 200  # characters of X-Twilio-Error
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Engine:
                 self._dispatch(event)
             except Exception:
                 log.exception("an event was not handled: %r", event)
+                if isinstance(event, Invite) and event.leg not in self._owners:
+                    self._phone.refuse(event.leg, 500)
 
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, Invite):
@@ -128,7 +132,7 @@ class Engine:
             self._idle.set()
 
     def _invited(self, invite: Invite) -> None:
-        user, host = _user_and_host(invite.request_uri)
+        user, host = user_and_host(invite.request_uri)
         facts = InviteFacts("INVITE", host, invite.source_ip, invite.call_id, invite.authorization)
         match authenticate(self._directory, facts, self._secret, time.time()):
             case Peer(application, username):
@@ -150,7 +154,7 @@ class Engine:
 
     def _deny(self, invite: Invite, deny: Deny) -> None:
         self._note(invite, deny.code, deny.text)
-        self._phone.refuse(invite.leg, deny.status, (("X-Twilio-Error", f"{deny.code} {deny.text}"),))
+        self._phone.refuse(invite.leg, deny.status, (("X-Twilio-Error", _header_text(f"{deny.code} {deny.text}")),))
 
     def _note(self, invite: Invite, code: int, text: str) -> None:
         """Let the operator read why a stranger was refused, without letting strangers fill the log."""
@@ -168,8 +172,8 @@ class Engine:
             account_sid=application.account_sid,
             direction=Direction.INBOUND.value,
             status=Status.RINGING.value,
-            from_address=_address(invite.from_uri),
-            to_address=f"sip:{user}@{host}" if user else f"sip:{host}",
+            from_address=bare_address(invite.from_uri),
+            to_address=dialled(user, host),
             start_time=invite.time,
             ring_time=invite.time,
             engine=self._services.engine,
@@ -183,12 +187,12 @@ class Engine:
             call_id=invite.call_id,
             source_ip=invite.source_ip,
             username=username,
-            forwarded_from=_address(_header(invite, "Diversion")),
+            forwarded_from=bare_address(_header(invite, "Diversion")),
             headers=invite.headers,
         )
         session = CallSession(self._services, application, record, sip)
-        self._sessions.add(session)
         session.start_inbound(invite.leg, self._forget)
+        self._sessions.add(session)
 
     def report_full(self, count: int) -> None:
         """Tell the operator how many calls were refused since the last report because the engine was full."""
@@ -204,6 +208,9 @@ class Engine:
 
     def place(self, queued: QueuedCall) -> None:
         """Place a call that was asked for through the API or the admin."""
+        if self._draining:
+            log.warning("call=%s is left in the queue: the engine stops", queued.sid)
+            return
         record = CallRecord(
             sid=queued.sid,
             account_sid=queued.account_sid,
@@ -232,7 +239,7 @@ class Engine:
         record.to_address = uri.address
         target = Target(
             uri=uri,
-            from_user=_user_and_host(queued.from_address)[0] or queued.from_address or "cordboard",
+            from_user=caller_id(queued.from_address),
             username=queued.username or None,
             password=queued.password or None,
             headers=(
@@ -274,21 +281,8 @@ class Engine:
             log.info("%d calls are still in progress", len(self._sessions))
 
 
-def _user_and_host(uri: str) -> tuple[str, str]:
-    """Return user and host of a Request-URI, as far as they can be told: `("100", "pbx.example.com")`."""
-    text = uri.strip().strip("<>")
-    for scheme in ("sips:", "sip:", "tel:"):
-        text = text.removeprefix(scheme)
-    text = text.partition("?")[0].partition(";")[0]
-    user, at, rest = text.rpartition("@")
-    host = rest[1:].partition("]")[0] if rest.startswith("[") else rest.partition(":")[0]
-    return (user.partition(":")[0], host) if at else ("", host)
-
-
-def _address(name_addr: str) -> str:
-    """Return the bare address of a From, To or Diversion header: `sip:alice@example.com`."""
-    inside = name_addr.partition("<")[2].partition(">")[0] if "<" in name_addr else name_addr
-    return inside.partition(";")[0].strip()
+def _header_text(text: str) -> str:
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:REFUSAL_LENGTH])
 
 
 def _header(invite: Invite, name: str) -> str:

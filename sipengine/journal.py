@@ -54,6 +54,19 @@ def segment_path(folder: Path, number: int) -> Path:
     return folder / f"{number:010d}{SUFFIX}"
 
 
+def mark_closed(folder: Path, first_segment: int) -> None:
+    """Note that the calls that the run before this one left open have been ended; once, or this run's would be too."""
+    (folder / "closed").write_text(str(first_segment))
+
+
+def is_closed(folder: Path, first_segment: int) -> bool:
+    """Say whether `mark_closed` was called for the run that began with this segment."""
+    try:
+        return (folder / "closed").read_text() == str(first_segment)
+    except FileNotFoundError:
+        return False
+
+
 class Journal:
     """The engine's side: appends entries. All methods are called in the event loop's thread.
 
@@ -64,7 +77,8 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._number = max(segments(folder), default=0)
+        # A number is never used again, also when somebody has cleared the folder: the reader's place names one.
+        self._number = max([*segments(folder), Reader(folder).segment])
         self._buffer = bytearray()
         self._pending: dict[object, Entry] = {}
         self._descriptor = -1
@@ -92,14 +106,19 @@ class Journal:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _encode(self) -> None:
-        for entry in self._pending.values():
-            self._buffer += _encoder(to_json(entry)).encode(errors="replace")
-            self._buffer += b"\n"
-        self._pending.clear()
+        pending, self._pending = self._pending, {}
+        for entry in pending.values():
+            try:
+                self._buffer += _encoder(to_json(entry)).encode(errors="replace") + b"\n"
+            except (TypeError, ValueError, RecursionError) as error:  # a fault of ours, which must not stop the others
+                log.error("an entry cannot be written as JSON and is lost (%s): %r", error, entry)
 
     def _flush(self) -> None:
         self._scheduled = False
         self._encode()
+        if self._descriptor < 0:
+            self._tell_lost()
+            return
         try:
             if self._size > SEGMENT_BYTES and self._buffer[-1:] == b"\n" and self.stuck is None:
                 self._next_segment()
@@ -132,6 +151,13 @@ class Journal:
             while self._buffer:
                 del self._buffer[: os.write(self._descriptor, self._buffer)]
         os.close(self._descriptor)
+        self._descriptor = -1  # its number may soon be another file's
+        self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        if self._buffer:
+            log.error("%d entries are lost: the journal is closed and could not take them", self._buffer.count(b"\n"))
+            self._buffer.clear()
 
 
 @dataclass(slots=True)
@@ -156,7 +182,7 @@ class Reader:
             segment, offset = self._position.read_text().split()
             return int(segment), int(offset)
         except (FileNotFoundError, ValueError):
-            return min(segments(self._folder), default=1), 0
+            return min(segments(self._folder), default=0), 0
 
     def read(self, limit: int = 200) -> Batch | None:
         """Return up to `limit` entries that have not been applied, or None when there are none now.

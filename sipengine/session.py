@@ -108,7 +108,7 @@ class CallSession:
         self._dial: DialRun | None = None
         self._play_done: dict[int, asyncio.Future[None]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._verbs: asyncio.Task[None] | None = None
+        self._verbs: asyncio.Future[None] | None = None
         self._parent_over = asyncio.Event()
         self._legs_over = asyncio.Event()
         self._answered = asyncio.Event()
@@ -139,7 +139,9 @@ class CallSession:
         self._services.own(leg, self)
 
     def _start(self, work: Awaitable[None], on_over: Callable[[CallSession], None]) -> None:
-        self._task = asyncio.ensure_future(self._live(work))
+        # A task from the first moment on: the caller may be gone, or the engine stop, before it runs.
+        self._verbs = asyncio.ensure_future(work)
+        self._task = asyncio.ensure_future(self._live(self._verbs))
         self._task.add_done_callback(lambda task: self._report(task, on_over))
 
     def _report(self, task: asyncio.Task[None], on_over: Callable[[CallSession], None]) -> None:
@@ -147,11 +149,10 @@ class CallSession:
             log.error("call=%s the session failed", self.parent.record.sid, exc_info=error)
         on_over(self)
 
-    async def _live(self, work: Awaitable[None]) -> None:
+    async def _live(self, verbs: asyncio.Future[None]) -> None:
         """Run the verbs, then see every leg to its end, whatever happened."""
-        self._verbs = asyncio.ensure_future(work)
         try:
-            await self._verbs
+            await verbs
         except asyncio.CancelledError:
             if self._task is not None and self._task.cancelling():  # the whole session, not only its verbs
                 raise

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.db import close_old_connections
 from django.db.utils import Error as DatabaseError
@@ -72,18 +72,9 @@ def close_dead_calls(engine: str, died_at: float) -> int:
     and not yet placed go back to the queue.
     """
     open_legs = ledger.open_calls(engine)
-    entries: list[Entry] = [_ended_with_the_engine(record, died_at) for record in open_legs]
-    entries += [
-        EventEntry(
-            record.sid,
-            ledger.next_event_number(record.sid),
-            died_at,
-            "engine.restarted",
-            {"reason": "The engine stopped in the middle of this call and was started again."},
-        )
-        for record in open_legs
-        if not record.parent_sid
-    ]
+    ended = [_ended_with_the_engine(record, died_at) for record in open_legs]
+    entries: list[Entry] = [*ended]
+    entries += _ends(ended, died_at)
     entries += [
         replace(recording, status="processing")
         if any(Path(file).exists() for file in recording.files)
@@ -93,6 +84,26 @@ def close_dead_calls(engine: str, died_at: float) -> int:
     ledger.apply(entries)
     ledger.release_claims(engine)
     return len(open_legs)
+
+
+def _ends(records: Iterable[CallRecord], died_at: float) -> list[Entry]:
+    """Return what the timelines of these ended calls still lack: the end of each leg, the parent's last."""
+    numbers: dict[str, int] = {}
+    events: list[Entry] = []
+
+    def add(call_sid: str, name: str, detail: dict[str, Any]) -> None:
+        number = numbers.get(call_sid)
+        numbers[call_sid] = number = ledger.next_event_number(call_sid) if number is None else number + 1
+        events.append(EventEntry(call_sid, number, died_at, name, detail))
+
+    for record in sorted(records, key=lambda record: not record.parent_sid):
+        detail = {"status": record.status, "code": record.sip_code, "reason": record.reason}
+        if record.parent_sid:
+            add(record.parent_sid, "leg.ended", {"leg": record.sid, "to": record.to_address, **detail})
+        else:
+            add(record.sid, "engine.restarted", {"reason": record.reason})
+            add(record.sid, "ended", detail)
+    return events
 
 
 def _ended_with_the_engine(record: CallRecord, died_at: float) -> CallRecord:

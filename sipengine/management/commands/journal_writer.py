@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from sipengine import store
-from sipengine.journal import Batch, JournalBusy, Reader, lock
+from sipengine.journal import Batch, JournalBusy, Reader, is_closed, lock, mark_closed
 
 log = logging.getLogger("sipengine.writer")
 
@@ -33,9 +33,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--engine", default=settings.ENGINE_NAME, help="name of the engine whose journal it is")
         parser.add_argument("--first", type=int, default=0, help="first segment of the engine's present run")
+        parser.add_argument("--parent", type=int, default=0, help="process whose end is ours too, once all is written")
         parser.add_argument("--once", action="store_true", help="apply what is there and exit")
 
-    def handle(self, *args: Any, engine: str, first: int, once: bool, **options: Any) -> None:
+    def handle(self, *args: Any, engine: str, first: int, parent: int, once: bool, **options: Any) -> None:
         # Ctrl-C reaches the whole process group; the engine closes the journal, and then we are done by ourselves.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -43,21 +44,19 @@ class Command(BaseCommand):
         if not _take_lock(folder):
             log.error("another journal writer of engine %s does not end", engine)
             raise SystemExit(1)
-        parent = os.getppid()
         reader = Reader(folder)
-        closed = folder / "closed"  # the run whose predecessor's calls have been ended; once, or ours would be too
-        must_close = first > 0 and not (closed.exists() and closed.read_text() == str(first))
+        must_close = first > 0 and not is_closed(folder, first)
         died_at = _last_sign_of_life(folder)
         while True:
             batch = reader.read()
             if must_close and (reader.segment >= first if batch is None else batch.segment >= first):
                 _persistently(lambda: _close_dead(engine, died_at))
-                closed.write_text(str(first))
+                mark_closed(folder, first)
                 must_close = False
             if batch is not None:
                 _persistently(lambda batch=batch: _apply(folder, batch))
                 reader.done(batch)
-            elif once or os.getppid() != parent:
+            elif once or (parent and os.getppid() != parent):
                 return
             else:
                 time.sleep(IDLE_SECONDS)

@@ -24,7 +24,7 @@ from sipengine import store
 from sipengine.certificate import self_signed
 from sipengine.dialing import DialSettings
 from sipengine.engine import Engine, Limits
-from sipengine.journal import Journal, JournalBusy, lock
+from sipengine.journal import Journal, JournalBusy, is_closed, lock
 from sipengine.media import MediaLibrary
 from sipengine.pjsip import PhoneConfig, PhoneError, PjsipPhone, RegionAddress
 from sipengine.session import Services
@@ -194,10 +194,16 @@ class Runtime:
             await asyncio.sleep(RELOAD_SECONDS)
 
     async def _claim(self) -> None:
-        """Take queued calls out of the database and place them."""
+        """Take queued calls out of the database and place them.
+
+        Not before the writer has closed what the last run left: it releases that run's claims, and ours with them.
+        """
+        while not is_closed(self._folder, self._journal.first_segment):  # noqa: ASYNC110  # another process says so
+            await asyncio.sleep(0.1)
         while True:
+            regions = self._regions if self._admits() else ()  # a full or stopping engine leaves them to others
             try:
-                claimed = await asyncio.to_thread(store.claim_calls, self._name, self._regions, CLAIMS_AT_ONCE)
+                claimed = await asyncio.to_thread(store.claim_calls, self._name, regions, CLAIMS_AT_ONCE)
             except store.DatabaseError:
                 claimed = []  # _reload tells the operator
             for queued in claimed:
@@ -215,6 +221,8 @@ class Runtime:
                 self._name,
                 "--first",
                 str(self._journal.first_segment),
+                "--parent",
+                str(os.getpid()),
                 start_new_session=True,
             )
             code = await self._writer.wait()
