@@ -48,7 +48,13 @@ class Softphone:
 
         return until(happened, seconds, f"the softphone's {event}")[0]
 
+    def listen(self, seconds: float) -> None:
+        """Wait until it has written down so much of what it hears."""
+        enough = 44 + int(seconds * 16_000)
+        until(lambda: self.heard.exists() and self.heard.stat().st_size >= enough, 10 + seconds, "the sound")
+
     def stop(self) -> None:
+        """Let it hang up and end."""
         self._process.stop()
 
 
