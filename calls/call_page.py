@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -69,6 +70,18 @@ class Problem:
     tone: str
 
 
+def readable(twiml: str) -> str:
+    """Return a TwiML document indented; what is no XML, was cut, or declares entities, as it is."""
+    if "<!" in twiml:
+        return twiml
+    try:
+        root = ElementTree.fromstring(twiml)
+    except ElementTree.ParseError:
+        return twiml
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def clock(seconds: float | None) -> str:
     """Return a length of time as people write it: 4.2 s, 1:05, 1:00:00; a dash for None."""
     if seconds is None:
@@ -119,7 +132,11 @@ def context(call: Call) -> dict[str, Any]:
         "facts": facts(call),
         "legs": [_leg_row(leg, call, now) for leg in legs],
         "lines": timeline.lines(events, call.start_time, addresses),
-        "documents": [event for event in events if event.name == "twiml.response" and event.detail.get("body")],
+        "documents": [
+            (event, readable(str(event.detail["body"])))
+            for event in events
+            if event.name == "twiml.response" and event.detail.get("body")
+        ],
         "recordings": [(row, clock(row.duration)) for row in recordings.order_by("start_time")],
         "problems": [Problem(note, lookup(note.code), TONES[note.level]) for note in notes],
         "addresses": addresses,

@@ -205,9 +205,19 @@ def test_a_detail_cannot_smuggle_html_into_the_page(admin_client: Client, answer
         assert escape(attack) in html
 
 
-def test_received_twiml_is_shown(admin_client: Client, answered: CallRecord) -> None:
-    ledger.apply([samples.event(answered, 0, "twiml.response", status=200, body="<Response><Hangup/></Response>")])
-    assert "&lt;Response&gt;&lt;Hangup/&gt;&lt;/Response&gt;" in get(admin_client, page(answered))
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("<Response><Hangup/></Response>", "<Response>\n  <Hangup />\n</Response>"),
+        ("<Response><Hangup", "<Response><Hangup"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
+    ],
+)
+def test_received_twiml_is_shown_indented_if_it_can_be(
+    admin_client: Client, answered: CallRecord, body: str, shown: str
+) -> None:
+    ledger.apply([samples.event(answered, 0, "twiml.response", status=200, body=body)])
+    assert escape(shown) in get(admin_client, page(answered))
 
 
 def test_a_problem_is_shown_with_what_to_do_about_it(admin_client: Client, answered: CallRecord) -> None:
