@@ -371,7 +371,7 @@ class DialRun:
                 leg=child.leg if child else None,
                 code=result.code,
                 bridged=result.bridged,
-                duration=round(now - self._bridged_at) if self._bridged_at is not None else None,
+                duration=max(0, round(now - self._bridged_at)) if self._bridged_at is not None else None,
                 headers=child.headers if child else (),
                 recording_sid=self._recording.sid if self._recording else "",
             )

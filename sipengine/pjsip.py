@@ -41,6 +41,7 @@ log = logging.getLogger("sipengine.pjsip")
 library = logging.getLogger("pjsip")
 
 POLL_MS = 100
+COMMANDS_AT_ONCE = 32
 TRANSPORTS = {
     "udp": pj.PJSIP_TRANSPORT_UDP,
     "tcp": pj.PJSIP_TRANSPORT_TCP,
@@ -391,13 +392,14 @@ class PjsipPhone:
             return
         self._ready.set()
         while not self._stop:
-            endpoint.libHandleEvents(POLL_MS)
+            endpoint.libHandleEvents(0 if self._queue else POLL_MS)
             self._drain()
         self._close(endpoint)
 
     def _drain(self) -> None:
+        """Carry out what waits; not all at once, or a busy loop would keep the library from the network."""
         self._kicked = False
-        while self._queue:
+        for _ in range(min(len(self._queue), COMMANDS_AT_ONCE)):
             _, command, args = self._queue[0]
             try:
                 command(*args)
@@ -637,7 +639,8 @@ class PjsipPhone:
         """Forget a leg and tell its end, once."""
         if self._calls.pop(call.leg, None) is None:
             return
-        self._dead.append(call)  # the object must outlive its own callback
+        # Nothing may keep the object longer than this callback: the library gives its slot to the next INVITE, and the
+        # object's destructor hangs up whatever call has that slot.
         call.media = None
         self._audio.forget(call.leg)
         if not call.over:

@@ -57,7 +57,8 @@ class Leg:
             record.answer_time = when
         elif status in TERMINAL:
             record.end_time = when
-            record.duration = round(when - record.answer_time) if record.answer_time is not None else 0
+            # A clock that was set back during the call must not make its duration negative.
+            record.duration = max(0, round(when - record.answer_time)) if record.answer_time is not None else 0
         return True
 
 
