@@ -448,33 +448,22 @@ class TestEvents:
 
 
 class TestAddresses:
-    """What stands in the INVITE's addresses, as people and phones write them (RFC 3261 §19.1, §25.1; RFC 3966)."""
+    """What stands in the INVITE's addresses, as people and phones write them; test_addresses.py has more."""
 
     @pytest.mark.parametrize(
         ("uri", "to"),
         [
-            ("sip:100@open", "sip:100@open"),
-            ("sips:100@open", "sip:100@open"),
-            ("SIP:100@open", "sip:100@open"),
-            ("<sip:100@open>", "sip:100@open"),
-            ("sip:100@open:5060;transport=tcp", "sip:100@open"),
-            ("sip:100:secret@open", "sip:100@open"),
-            ("sip:100@open?X-Mail=a@b", "sip:100@open"),
-            ("sip:100@open;user=phone;x=a@b", "sip:100@open"),
-            ("sip:+358-555;postd=pp22@open;user=phone", "sip:+358-555;postd=pp22@open"),
-            ("sip:*21#@open", "sip:*21#@open"),
-            ("sip:jürgen@open", "sip:jürgen@open"),
+            ("<SIP:+358;postd=pp22:secret@open:5060;user=phone?X=a@b>", "sip:+358;postd=pp22@open"),
             ("sip:open", "sip:open"),
             ("sip:100@[2001:db8::1]:5060", "sip:100@[2001:db8::1]"),
-            ("sip:[2001:db8::1]", "sip:[2001:db8::1]"),
             ("tel:+4930123", "+4930123"),
-            ("tel:+4930123;phone-context=x", "+4930123"),
         ],
     )
     async def test_the_dialled_address_is_shown_without_what_is_not_of_it(self, uri: str, to: str) -> None:
         switch = Switch(default="open")
         await switch.invited(uri)
         assert switch.records[0].to_address == to
+        assert switch.web.parameters("http://app/voice")["To"] == to
 
     @pytest.mark.parametrize("uri", ["sip:100@OPEN", "sip:100@Open.", "SIPS:100@open:5061"])
     async def test_the_domain_is_found_however_it_is_written(self, uri: str) -> None:
@@ -495,24 +484,10 @@ class TestAddresses:
         assert len(text) < 300
         assert text.isascii() and text.isprintable()
 
-    @pytest.mark.parametrize(
-        ("from_uri", "address"),
-        [
-            ('"Alice" <sip:alice@phone>;tag=1', "sip:alice@phone"),
-            ("Alice <sip:alice@phone;transport=tcp>;tag=1", "sip:alice@phone"),
-            ("sip:alice@phone;tag=1", "sip:alice@phone"),
-            ("  sip:alice@phone  ", "sip:alice@phone"),
-            ('"Bob <b>" <sip:bob@phone>;tag=1', "sip:bob@phone"),
-            (r'"Bob \" <sip:x@y>" <sip:bob@phone>', "sip:bob@phone"),
-            ("<sip:+49;ext=1@phone>;tag=1", "sip:+49;ext=1@phone"),
-            ("<tel:+4930>;tag=1", "+4930"),
-            ("", ""),
-        ],
-    )
-    async def test_the_caller_is_shown_without_name_and_parameters(self, from_uri: str, address: str) -> None:
+    async def test_the_caller_is_shown_without_name_and_parameters(self) -> None:
         switch = Switch()
-        await switch.invited(from_uri=from_uri)
-        assert switch.records[0].from_address == address
+        await switch.invited(from_uri='"Bob <b>" <sip:bob@phone;transport=tcp>;tag=1')
+        assert switch.records[0].from_address == "sip:bob@phone"
 
     async def test_who_forwarded_the_call_is_told(self) -> None:
         switch = Switch()
@@ -591,19 +566,10 @@ class TestPlacing:
         target = switch.phone.targets[await self.placed(switch)]
         assert (target.username, target.password) == (None, None)
 
-    @pytest.mark.parametrize(
-        ("from_address", "user"),
-        [
-            ("4930123", "4930123"),
-            ("+4930123", "+4930123"),
-            ("sip:desk@pbx.example.com", "desk"),
-            ("sip:pbx.example.com", "cordboard"),
-            ("", "cordboard"),
-        ],
-    )
-    async def test_the_caller_id_is_the_user_of_its_from(self, from_address: str, user: str) -> None:
+    async def test_the_caller_id_is_the_user_of_its_from(self) -> None:
         switch = Switch()
-        assert switch.phone.targets[await self.placed(switch, from_address=from_address)].from_user == user
+        leg = await self.placed(switch, from_address="sip:desk@pbx.example.com")
+        assert switch.phone.targets[leg].from_user == "desk"
 
     async def test_the_log_tells_it_from_queue_to_end(self) -> None:
         switch = Switch("<Hangup/>")

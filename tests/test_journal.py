@@ -273,6 +273,16 @@ class TestWhenTheDiskIsFull:
         await written(made, [event(2)])
         assert numbers(drain(Reader(tmp_path))) == [0, 1, 2]
 
+    @pytest.mark.usefixtures("small_segments")
+    async def test_what_is_read_is_removed_so_that_there_is_room_again(self, tmp_path: Path) -> None:
+        made = Journal(tmp_path)
+        for number in range(6):
+            await written(made, [event(number, 1500)])
+        reader = Reader(tmp_path)
+        with full_disk(0):
+            assert numbers(drain(reader, 1)) == list(range(6))
+        assert segments(tmp_path) == [6]
+
     async def test_closing_then_says_what_is_lost(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         made = Journal(tmp_path)
         with full_disk(30_000):

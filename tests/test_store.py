@@ -44,6 +44,10 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def timeline(of: CallRecord) -> list[tuple[int, str]]:
+    return list(CallEvent.objects.filter(call=of.sid).order_by("number").values_list("number", "name"))
+
+
 def statuses() -> dict[str, str]:
     return dict(Call.objects.values_list("sid", "status"))
 
@@ -145,7 +149,7 @@ class TestCallsThatDiedWithTheEngine:
         before = Call.objects.filter(pk=parent.sid).values().get()
         assert store.close_dead_calls("e1", DIED) == 1
         assert Call.objects.filter(pk=parent.sid).values().get() == before
-        assert CallEvent.objects.count() == 0
+        assert timeline(parent) == [(0, "leg.ended")]
 
     @pytest.mark.parametrize(("status", "begun"), [("in-progress", samples.START + 4), ("ringing", samples.START)])
     def test_no_call_ends_before_it_began(self, account: Account, status: str, begun: float) -> None:
@@ -153,6 +157,7 @@ class TestCallsThatDiedWithTheEngine:
         store.close_dead_calls("e1", samples.START - 100)
         call = Call.objects.get()
         assert (call.end_time, call.duration) == (moment(begun), 0)
+        assert {event.time for event in CallEvent.objects.all()} == {moment(begun)}
 
     def test_a_reason_that_was_known_already_keeps_its_code(self, account: Account) -> None:
         ledger.apply([alive(account, error_code=13254)])
@@ -168,17 +173,22 @@ class TestCallsThatDiedWithTheEngine:
     def test_the_timeline_of_the_call_tells_it(self, account: Account) -> None:
         parent = alive(account)
         leg = child(parent, "ringing")
-        ledger.apply([parent, leg, *(samples.event(parent, number) for number in range(3))])
+        ledger.apply([parent, leg, *(samples.event(parent, number) for number in range(2))])
         store.close_dead_calls("e1", DIED)
-        last = CallEvent.objects.order_by("number").last()
-        assert last is not None
-        assert (last.call_id, last.number, last.name, last.time) == (parent.sid, 3, "engine.restarted", moment(DIED))
-        assert CallEvent.objects.count() == 4
+        assert timeline(parent)[2:] == [(2, "leg.ended"), (3, "engine.restarted"), (4, "ended")]
+        assert timeline(leg) == []
+        told = CallEvent.objects.get(number=2)
+        assert (told.detail["leg"], told.detail["status"], told.time) == (leg.sid, "failed", moment(DIED))
+        last = CallEvent.objects.get(number=4)
+        assert last.detail["status"] == "completed"
+        assert "in the middle of the conversation" in last.detail["reason"]
 
-    def test_a_call_without_a_timeline_gets_its_first_event(self, account: Account) -> None:
-        ledger.apply([alive(account)])
+    def test_each_call_has_its_own_timeline(self, account: Account) -> None:
+        calls = [alive(account), alive(account)]
+        ledger.apply([*calls, samples.event(calls[1], 0)])
         store.close_dead_calls("e1", DIED)
-        assert CallEvent.objects.get().number == 0
+        assert timeline(calls[0]) == [(0, "engine.restarted"), (1, "ended")]
+        assert timeline(calls[1])[1:] == [(1, "engine.restarted"), (2, "ended")]
 
     def test_a_late_record_of_the_dead_engine_does_not_reopen_it(self, account: Account) -> None:
         record = alive(account)
