@@ -182,6 +182,12 @@ class Engine:
         """Run Python against this engine's database and return what it printed."""
         return self.manage("shell", "-v", "0", "-c", code)
 
+    def change_routing(self, code: str) -> None:
+        """Run Python that changes routing models, as the admin does, and wait for the running engine to know."""
+        loads = self.log.read_text().count("routing loaded")
+        self.shell(f"from routing.models import *\n{code}")
+        until(lambda: self.log.read_text().count("routing loaded") > loads, 5, "routing being read again")
+
     def sql(self, text: str, *values: object) -> None:
         """Change the database behind everybody's back."""
         connection = sqlite3.connect(self.database, timeout=10)

@@ -83,6 +83,19 @@ class TestRegion:
     def test_without_one_the_call_leaves_from_the_engines_own_address(self, lab: Lab) -> None:
         assert header(invite_of(lab), "Via").startswith("SIP/2.0/UDP 127.0.0.1:")
 
+    def test_with_an_outbound_proxy_the_call_goes_through_it(self, lab: Lab) -> None:
+        """RFC 3261 §8.1.2: a pre-loaded Route; the Request-URI stays that of the phone."""
+        edge = lab.phone(*refuses(486))
+        lab.engine.change_routing(
+            "region = Region.objects.get(code='ie1')\n"
+            f"region.outbound_proxy = 'sip:127.0.0.1:{edge.port}'\nregion.save()"
+        )
+        lab.dial("sip:phone@192.0.2.7;region=ie1", answerOnBridge="true")
+        finish(lab.call(*refused(486)), edge)
+        message = edge.received("INVITE")[0]
+        assert message.startswith("INVITE sip:phone@192.0.2.7 SIP/2.0")
+        assert f"127.0.0.1:{edge.port};lr" in header(message, "Route")
+
     def test_the_log_names_it(self, lab: Lab) -> None:
         invite_of(lab, ";region=de1")
         assert lab.log()["legs"][0]["region"] == "de1"
