@@ -68,6 +68,14 @@ def command(pid: int) -> str:
         return ""
 
 
+def alive(pid: int) -> bool:
+    """Say whether a process exists and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in ("Z", "X")
+    except OSError:
+        return False
+
+
 def cpu_seconds(pids: Iterable[int], *, ended_children: bool = False) -> float:
     """Return user and system time that these processes have taken, in steps of 10 ms."""
     table = _table()
