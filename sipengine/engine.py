@@ -81,12 +81,16 @@ class Engine:
 
         Called in the phone's thread. Refusing early keeps the calls in progress whole (docs/architecture.md, overload).
         """
+        sessions = tuple(self._sessions)
+        setups = sum(1 for session in sessions if session.in_setup)
+        # Calls in set-up have still to place their phones: as many, we expect, as the others have.
+        promised = setups * max(1, legs // max(1, len(sessions)))
         return (
             not self._draining
-            and legs + LEGS_PER_CALL <= self._limits.legs
+            and legs + promised + LEGS_PER_CALL <= self._limits.legs
+            and setups < self._limits.setups
             and backlog < LAG_SECONDS
             and time.monotonic() - self._ticked < LAG_SECONDS
-            and sum(1 for session in tuple(self._sessions) if session.in_setup) < self._limits.setups
         )
 
     @property

@@ -210,9 +210,12 @@ class Reader:
         self._save()
 
     def _save(self) -> None:
-        temporary = self._position.with_suffix(".new")
-        temporary.write_text(f"{self.segment} {self.offset}")
-        temporary.replace(self._position)
+        # On a full disk the place is not kept: going on removes segments and so makes room, and entries that are
+        # applied again after a restart change nothing.
+        with contextlib.suppress(OSError):
+            temporary = self._position.with_suffix(".new")
+            temporary.write_text(f"{self.segment} {self.offset}")
+            temporary.replace(self._position)
 
 
 def _complete_lines(path: Path, offset: int, limit: int) -> tuple[list[bytes], int]:
@@ -236,5 +239,5 @@ def _decode(lines: list[bytes], path: Path) -> Iterator[Entry]:
             yield from_json(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
             log.error("a journal line cannot be read and is kept aside: %s", error)
-            with path.with_name("unreadable.jsonl.kept").open("ab") as kept:
+            with contextlib.suppress(OSError), path.with_name("unreadable.jsonl.kept").open("ab") as kept:
                 kept.write(line)

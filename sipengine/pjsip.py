@@ -76,7 +76,6 @@ class PhoneConfig:
     rtp_first: int = 20000
     rtp_count: int = 10000
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
-    max_legs: int = 1000
     silence: str = ""  # path of a WAV file of silence: keeps recordings in step while nobody speaks
     log_level: int = 1
 
@@ -168,6 +167,7 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.media: pj.AudioMedia | None = None
         self.announced = False
         self.challenged = False
+        self.accepted = False  # a 200 of ours went out
         self.answered = False
         self.ours = False  # we ended it
         self.over = False
@@ -194,8 +194,12 @@ class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.phone.post(Answered(self.leg, time.time(), headers))
 
     def _disconnected(self, info: Any, prm: Any) -> None:
-        headers = () if self.ours else parse_headers(_received(prm.e))
+        message = "" if self.ours else _received(prm.e)
+        headers = parse_headers(message)
         code = self.final or info.lastStatusCode
+        if self.accepted and not (self.answered or self.ours or message.startswith("BYE")):
+            # RFC 3261 §13.3.1.4: the 200 was repeated until the transaction gave up.
+            code, self.error = 408, "the caller never acknowledged the answer (no ACK)"
         self.phone.ended(self, code, info.lastReason, headers)
 
     def onCallMediaState(self, prm: Any) -> None:
@@ -417,7 +421,7 @@ class PjsipPhone:
         writer = _Log(self._count_unusable)
         writer.__disown__()  # the library deletes it when it is destroyed
         settings.logConfig.writer = writer
-        settings.uaConfig.maxCalls = min(LIBRARY_LIMIT, config.max_legs)
+        settings.uaConfig.maxCalls = LIBRARY_LIMIT  # above our own limit, so that our 503 comes before its 486
         settings.uaConfig.threadCnt = 0
         settings.uaConfig.mainThreadOnly = True
         settings.uaConfig.userAgent = "Cordboard"
@@ -612,6 +616,7 @@ class PjsipPhone:
             return
         try:
             call.answer(_options(headers, code) if headers else _bare_options(code))
+            call.accepted = call.accepted or code == 200
         except pj.Error as error:
             self._give_up(call, error)
 

@@ -300,7 +300,6 @@ def config_of(options: argparse.Namespace, certificates: Path) -> PhoneConfig:
         rtp_first=first,
         rtp_count=count,
         codecs=tuple(options.codecs.split(",")),
-        max_legs=64,
         log_level=options.log_level,
     )
 

@@ -74,7 +74,7 @@ def close_dead_calls(engine: str, died_at: float) -> int:
     open_legs = ledger.open_calls(engine)
     ended = [_ended_with_the_engine(record, died_at) for record in open_legs]
     entries: list[Entry] = [*ended]
-    entries += _ends(ended, died_at)
+    entries += _ends(ended)
     entries += [
         replace(recording, status="processing")
         if any(Path(file).exists() for file in recording.files)
@@ -86,23 +86,23 @@ def close_dead_calls(engine: str, died_at: float) -> int:
     return len(open_legs)
 
 
-def _ends(records: Iterable[CallRecord], died_at: float) -> list[Entry]:
+def _ends(records: Iterable[CallRecord]) -> list[Entry]:
     """Return what the timelines of these ended calls still lack: the end of each leg, the parent's last."""
     numbers: dict[str, int] = {}
     events: list[Entry] = []
 
-    def add(call_sid: str, name: str, detail: dict[str, Any]) -> None:
+    def add(call_sid: str, when: float | None, name: str, detail: dict[str, Any]) -> None:
         number = numbers.get(call_sid)
         numbers[call_sid] = number = ledger.next_event_number(call_sid) if number is None else number + 1
-        events.append(EventEntry(call_sid, number, died_at, name, detail))
+        events.append(EventEntry(call_sid, number, when or 0.0, name, detail))
 
     for record in sorted(records, key=lambda record: not record.parent_sid):
         detail = {"status": record.status, "code": record.sip_code, "reason": record.reason}
         if record.parent_sid:
-            add(record.parent_sid, "leg.ended", {"leg": record.sid, "to": record.to_address, **detail})
+            add(record.parent_sid, record.end_time, "leg.ended", {"leg": record.sid, "to": record.to_address, **detail})
         else:
-            add(record.sid, "engine.restarted", {"reason": record.reason})
-            add(record.sid, "ended", detail)
+            add(record.sid, record.end_time, "engine.restarted", {"reason": record.reason})
+            add(record.sid, record.end_time, "ended", detail)
     return events
 
 

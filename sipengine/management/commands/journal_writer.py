@@ -6,6 +6,7 @@ that SQL never competes with SIP for the interpreter (docs/architecture.md).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -104,7 +105,10 @@ def _apply(folder: Path, batch: Batch) -> None:
     applied = store.apply(batch.entries)
     for entry, reason in applied.rejected:
         log.error("an entry was rejected and is kept in rejected.kept: %s", reason)
-        with (folder / "rejected.kept").open("a", encoding="utf-8", errors="replace") as kept:
+        with (
+            contextlib.suppress(OSError),
+            (folder / "rejected.kept").open("a", encoding="utf-8", errors="replace") as kept,
+        ):
             kept.write(f"{reason}\t{entry!r}\n")
 
 

@@ -283,7 +283,6 @@ def _phone_config() -> PhoneConfig:
         rtp_first=int(first),
         rtp_count=int(last) - int(first),
         codecs=tuple(settings.SIP_CODECS),
-        max_legs=settings.MAX_LEGS,
         silence=str(silence),
     )
 
