@@ -478,6 +478,14 @@ class TestAddresses:
         assert code == 404
         assert headers["X-Twilio-Error"].startswith("32002 ")
 
+    async def test_what_a_terminal_would_obey_does_not_reach_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        switch = Switch()
+        await switch.invited("sip:\x1b[2J\0\udcff@elsewhere")
+        await switch.invited("sip:\x1b[2J\0\udcff@open", from_uri="<sip:\x1b[2J@phone>")
+        assert switch.notes[0].message.isprintable()
+        assert all(line.isprintable() for line in caplog.messages)
+        assert (switch.records[0].to_address, switch.records[0].from_address) == ("sip:�[2J��@open", "sip:�[2J@phone")
+
     async def test_what_a_refusal_says_fits_into_a_header(self) -> None:
         _, headers = await Switch().refusal("sip:100@" + "a" * 5000 + "\r\nX-Evil: 1\0\udcff")
         text = headers["X-Twilio-Error"]
