@@ -36,6 +36,7 @@ from sipengine.tones import RING_TONES, Cadence
 
 ELSEWHERE: Headers = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 DEFAULT_RING_TONE = "us"
+FORGOTTEN = "the SIP library never reported its end"
 RECORDED_BYTES = 16_000  # a second of one channel: 16-bit samples at 8 kHz
 
 
@@ -149,6 +150,12 @@ class DialRun:
         """Give up: the caller hung up, or the call was redirected."""
         self.parent_gone = self.parent_gone or parent_gone
         self._perform(self._machine.abandoned())
+
+    def close_forgotten(self) -> None:
+        """Give every leg whose end the phone never told its terminal event all the same, and the recording its end."""
+        for leg in list(self._index):
+            self.on_event(Ended(leg, time.time(), 0, by_peer=False, error=FORGOTTEN))
+        self._recording_closed()
 
     def on_event(self, event: Event) -> None:
         """Take an event of one of the dialled legs, or a digit of the caller."""

@@ -27,7 +27,7 @@ from calls.webhooks import (
 )
 from routing.answers import Application
 from sipengine import twiml
-from sipengine.dialing import DialOutcome, DialRun, DialSettings
+from sipengine.dialing import FORGOTTEN, DialOutcome, DialRun, DialSettings
 from sipengine.documents import Documents, Goto, Inline, Web
 from sipengine.media import MediaError
 from sipengine.ports import Answered, Digit, Ended, Event, Headers, LegId, Phone, Placed, PlayDone, Ringing, Target
@@ -175,12 +175,10 @@ class CallSession:
 
     def _close_forgotten_legs(self) -> None:
         """Give a leg whose end the phone never told its terminal event all the same."""
-        now = time.time()
-        for leg, run in list(self._runs.items()):
-            if not run.over:
-                run.on_event(Ended(leg, now, 0, by_peer=False, error="the SIP library never reported its end"))
-        if not self.parent.ended and self.parent.id is not None:
-            self.on_event(Ended(self.parent.id, now, 0, by_peer=False, error="the SIP library never reported its end"))
+        for run in set(self._runs.values()):
+            run.close_forgotten()
+        if not self.parent.ended:
+            self._parent_ended(Ended(self.parent.id or UNPLACED, time.time(), 0, by_peer=False, error=FORGOTTEN))
 
     def hang_up(self, reason: str) -> None:
         """End the call from outside: the operator asked, or the engine stops."""

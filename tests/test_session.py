@@ -495,6 +495,21 @@ class TestTheLog:
         assert made.last("caller").group_id == 0
 
 
+class TestAPhoneThatForgets:
+    async def test_every_leg_and_the_recording_get_their_end_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sipengine.session.LEGS_END_SECONDS", 0.01)
+        made = await world(THREE.format(' record="record-from-answer"'))
+        made.phone.post = lambda event: None
+        await made.answers("bob")
+        await made.ends("caller")
+        await made.until(lambda: made.over)
+        assert one_end_each(made)
+        assert made.last("alice").status == "canceled"
+        assert made.recordings()[-1] == "processing"
+
+
 class TestHangingUpFromOutside:
     async def test_a_call_that_rings_is_given_up_with_its_legs(self) -> None:
         made = await world(ALICE.format(' answerOnBridge="true"'))
