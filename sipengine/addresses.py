@@ -13,11 +13,17 @@ _PARAMETERS = re.compile(r"[;?].*", re.DOTALL)
 _DISPLAY_NAME = re.compile(r'\s*"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
+def printable(text: str) -> str:
+    """Return the text with U+FFFD for what a terminal, a log file or a database would not take."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "�" for char in text)
+
+
 def _split(uri: str) -> tuple[str, str, str]:
     """Return scheme (lower case), user and hostport of an address without parameters, as far as they can be told.
 
     Parameters begin after the host: a user may hold semicolons, but no at sign (RFC 3261 §25.1).
     """
+    uri = printable(uri)
     found = _SCHEME.match(uri)
     scheme, text = (found[1].lower(), uri[found.end() :]) if found else ("", uri)
     user, at, rest = text.partition("@")

@@ -19,7 +19,7 @@ from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
 from routing.errors import lookup
 from routing.sid import new_sid
 from routing.sipuri import SipUriError, parse
-from sipengine.addresses import bare_address, caller_id, dialled, user_and_host
+from sipengine.addresses import bare_address, caller_id, dialled, printable, user_and_host
 from sipengine.documents import Goto, Inline
 from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed, Target
 from sipengine.session import CallSession, Services, SipFacts
@@ -166,7 +166,7 @@ class Engine:
         if now - self._noted.get(key, -NOTE_SECONDS) < NOTE_SECONDS:
             return
         self._noted[key] = now
-        message = f"INVITE {invite.request_uri} from {invite.source_ip}: {text}"
+        message = printable(f"INVITE {invite.request_uri} from {invite.source_ip}: {text}")
         log.warning("code=%d %s", code, message)
         self._put(NoteEntry(new_sid("NO"), "", "", time.time(), code, lookup(code).level, message))
 
