@@ -365,6 +365,13 @@ class TestCapacity:
         await switch.invited(call_id="call-2")
         assert not switch.engine.admits(0, 0.0)
 
+    @pytest.mark.parametrize(("twiml", "fits"), [("<Say>Hello</Say>", True), ("<Pause length='60'/>", False)])
+    async def test_calls_in_set_up_keep_room_for_as_many_phones_as_others_have(self, twiml: str, fits: bool) -> None:
+        switch = Switch(twiml, legs=40)
+        for number in range(2):
+            await switch.invited(call_id=f"call-{number}")
+        assert switch.engine.admits(20, 0.0) is fits
+
     async def test_an_answered_call_is_set_up_no_more(self) -> None:
         switch = Switch("<Say>Hello</Say>", setups=1)
         await switch.invited()

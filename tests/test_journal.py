@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry
 from sipengine import journal
-from sipengine.journal import Batch, Journal, JournalBusy, Reader, lock, segment_path, segments
+from sipengine.journal import Batch, Journal, JournalBusy, Reader, is_closed, lock, mark_closed, segment_path, segments
 
 CA = "CA" + "0" * 32
 AC = "AC" + "0" * 32
@@ -412,6 +412,13 @@ class TestTheLock:
     def test_it_goes_with_its_process(self, tmp_path: Path) -> None:
         os.close(lock(tmp_path, "engine.lock"))
         os.close(lock(tmp_path, "engine.lock"))
+
+
+def test_the_calls_of_a_dead_run_are_closed_once_for_each_run(tmp_path: Path) -> None:
+    assert not is_closed(tmp_path, 2)
+    mark_closed(tmp_path, 2)
+    assert is_closed(tmp_path, 2)
+    assert not is_closed(tmp_path, 3)
 
 
 # Each with a number: entries of one turn, bytes of a line that was cut, entries of a batch.

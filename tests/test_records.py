@@ -158,3 +158,12 @@ class TestSaving:
             leg.move(status, T0)
             log.save(leg)
         assert [line.split("status=")[1].split()[0] for line in caplog.messages] == ["in-progress", "completed"]
+
+    def test_a_status_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        log, leg = Log(), Leg(record())
+        log.save(leg)
+        leg.record.group_id = 5
+        log.save(leg)
+        assert len(log.entries) == 2
+        assert len(caplog.messages) == 1
