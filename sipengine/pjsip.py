@@ -265,13 +265,23 @@ class _Log(pj.LogWriter):  # type: ignore[misc]
 class PjsipPhone:
     """The real phone behind `ports.Phone`. `post` and `admit` are called in the PJSIP thread and must not block.
 
+    `soon` runs a function when the caller's turn ends (`loop.call_soon`), so that all commands of a turn cost one kick.
+
     `admit` says whether a new call may come in; a refused one is answered 503 with Retry-After at once and counted
     in `refused`. `unusable` counts INVITEs that the library answered 488 by itself: no codec in common.
     """
 
-    def __init__(self, config: PhoneConfig, post: Callable[[Event], None], admit: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        config: PhoneConfig,
+        post: Callable[[Event], None],
+        admit: Callable[[], bool],
+        soon: Callable[[Callable[[], None]], object],
+    ) -> None:
         self._config = config
-        self.post = post
+        self._deliver = post
+        self._soon = soon
+        self._events: list[Event] = []
         self._admit = admit
         self._regions: Mapping[str, RegionAddress] = {"": RegionAddress()}
         self._queue: deque[tuple[float, Callable[..., None], tuple[Any, ...]]] = deque()
@@ -280,7 +290,7 @@ class PjsipPhone:
         self._numbers = itertools.count(1)
         self._calls: dict[LegId, _Call] = {}
         self._dead: list[Any] = []
-        self._audio = Mixer(post, self._media_of, self._calls.__contains__, self._dead.append)
+        self._audio = Mixer(self.post, self._media_of, self._calls.__contains__, self._dead.append)
         self._accounts: dict[tuple[RegionAddress, str], _Account] = {}
         self._transports: dict[tuple[str, str], int] = {}
         self._thread = threading.Thread(target=self._run, name="pjsip", daemon=True)
@@ -299,14 +309,12 @@ class PjsipPhone:
 
     def stop(self) -> None:
         """Close everything; blocks about a second."""
-        self._do(self._set_stop)
+        self._stop = True
+        self._wake()
         self._thread.join(timeout=10)
 
     def _count_unusable(self) -> None:
         self.unusable += 1
-
-    def _set_stop(self) -> None:
-        self._stop = True
 
     @property
     def legs(self) -> int:
@@ -381,8 +389,23 @@ class PjsipPhone:
         self._queue.append((time.monotonic(), command, args))
         if not self._kicked:
             self._kicked = True
-            with contextlib.suppress(OSError):
-                self._kick.send(b"\n")
+            self._soon(self._wake)
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._kick.send(b"\n")
+
+    def post(self, event: Event) -> None:
+        """Hand an event over when the thread's turn ends: a wake-up in its midst takes the interpreter from it."""
+        if threading.get_ident() == self._thread.ident:
+            self._events.append(event)
+        else:
+            self._deliver(event)
+
+    def _hand_over(self) -> None:
+        events, self._events = self._events, []
+        for event in events:
+            self._deliver(event)
 
     def _run(self) -> None:
         endpoint = pj.Endpoint()
@@ -398,7 +421,9 @@ class PjsipPhone:
         while not self._stop:
             endpoint.libHandleEvents(0 if self._queue else POLL_MS)
             self._drain()
+            self._hand_over()
         self._close(endpoint)
+        self._hand_over()
 
     def _drain(self) -> None:
         """Carry out what waits; not all at once, or a busy loop would keep the library from the network."""

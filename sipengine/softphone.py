@@ -65,7 +65,7 @@ class Softphone:
         self._port = config.port
         self._tell_line = tell
         self._loop = asyncio.get_running_loop()
-        self._phone = PjsipPhone(config, self._post, lambda: True)
+        self._phone = PjsipPhone(config, self._post, lambda: True, self._loop.call_soon)
         self._legs: set[LegId] = set()
         self._timers: dict[LegId, list[asyncio.TimerHandle]] = {}
         self._stop = asyncio.Event()

@@ -85,7 +85,7 @@ class Runtime:
                 default_voice=settings.SAY_VOICE,
                 allowed_dir=Path(settings.MEDIA_DIR),
             )
-            self._phone = PjsipPhone(_phone_config(), self._post, self._admits)
+            self._phone = PjsipPhone(_phone_config(), self._post, self._admits, asyncio.get_running_loop().call_soon)
             services = Services(
                 phone=self._phone,
                 web=WebClient(http),
