@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -47,8 +48,38 @@ def machine() -> dict[str, str]:
         "versions": ", ".join(
             [f"Cordboard {_commit()}", f"Python {platform.python_version()}", _pjsua2(), _sipp(), _sqlite()]
         ),
+        "core speed": _speed(),
         "load average": " ".join(f"{value:.2f}" for value in os.getloadavg()) + " before",
     }
+
+
+def _speed() -> str:
+    """Say how fast a core is alone and while all others are busy: two "cores" may be threads of one.
+
+    Where they are, CPU time a call depends on what else runs.
+    """
+    alone = min(_loop() for _ in range(5))
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range((os.cpu_count() or 2) - 1)]
+    try:
+        time.sleep(0.3)
+        crowded = statistics.median(_loop() for _ in range(7))
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    return (
+        f"a fixed loop takes {1000 * alone:.0f} ms of CPU alone, {1000 * crowded:.0f} ms while the other cores are busy"
+    )
+
+
+def _loop() -> float:
+    began = time.process_time()
+    table: dict[int, tuple[int, int]] = {}
+    total = 0
+    for number in range(300_000):
+        table[number & 1023] = (number, total)
+        total += len(table)
+    return time.process_time() - began
 
 
 def _cpu_name() -> str:
