@@ -26,7 +26,7 @@ from sipengine.session import CallSession, Services, SipFacts
 
 log = logging.getLogger("sipengine.engine")
 
-LAG_SECONDS = 0.25  # how late the loop or the SIP thread may be before new calls are refused
+LAG_SECONDS = 0.5  # how late the loop or the SIP thread may be before new calls are refused
 LEGS_PER_CALL = 11  # a caller and ten phones: what a new call may need
 NOTE_SECONDS = 10.0  # one note per source and code in this time: strangers must not fill the log
 ATTEMPT_SECONDS = 60.0
