@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from queue import Empty, SimpleQueue
 from calls.status import Status
 from routing.sipuri import SipUri
 from sipengine.measure import dominant_frequency, level_dbfs
-from sipengine.phone_process import PhoneProcess, Told
+from sipengine.phone_process import PhoneProcess, Told, free_port
 
 FORK, HUNT = "100", "101"
 CALLER = "Caller"
@@ -232,11 +231,8 @@ def _refuse_death(told: Told) -> None:
 
 
 def _caller_options(plan: Plan, line: Line) -> list[str]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((LOCAL, 0))
-        own_port = probe.getsockname()[1]
     return [
-        *("--bind", LOCAL, "--port", str(own_port), "--once", "--from", line.username),
+        *("--bind", LOCAL, "--port", str(free_port(LOCAL)), "--once", "--from", line.username),
         *("--call", f"sip:{plan.number}@{line.host}:{line.port}"),
         *("--username", line.username, "--password", line.password),
     ]

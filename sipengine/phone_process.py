@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +23,9 @@ from typing import Any, Self
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 5.0
+PORTS = (10_000, 20_000)
 _PR_SET_PDEATHSIG = 1
+_draw = random.SystemRandom()
 
 _libc = ctypes.CDLL(None)
 
@@ -38,6 +42,24 @@ class Told:
     def fact(self, name: str) -> Any:
         """Return one fact of the event, None if it has none of this name."""
         return (self.facts or {}).get(name)
+
+
+def free_port(host: str) -> int:
+    """Return a port that is free for UDP and TCP.
+
+    Below the range that the kernel draws the ports of connections from (32768 up on Linux): one of those may be taken
+    between this look and its use. Drawn at random, so that two who ask at once do not get the same.
+    """
+    for _ in range(200):
+        port = _draw.randrange(*PORTS)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            try:
+                udp.bind((host, port))
+                tcp.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no free port between {PORTS[0]} and {PORTS[1]} on {host}")
 
 
 class PhoneProcess:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from sipengine import phone_process
 from tests.sip.steps import scenario
 
 T = TypeVar("T")
@@ -31,16 +31,7 @@ def until(condition: Callable[[], T | None], seconds: float = 10.0, what: str = 
 
 def free_port() -> int:
     """Return a port that is free for UDP and TCP."""
-    for _ in range(100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind((HOST, 0))
-            port = int(udp.getsockname()[1])
-            try:
-                tcp.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port")
+    return phone_process.free_port(HOST)
 
 
 class Sipp:
