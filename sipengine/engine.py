@@ -27,7 +27,7 @@ from sipengine.session import CallSession, Services, SipFacts
 log = logging.getLogger("sipengine.engine")
 
 LAG_SECONDS = 0.3  # how late the event loop, which ticks ten times a second, may be before new calls are refused
-BACKLOG_SECONDS = 0.1  # how long a command for the SIP thread may wait before new calls are refused
+BACKLOG_SECONDS = 0.15  # how long a command for the SIP thread may wait before new calls are refused
 LEGS_PER_CALL = 11  # a caller and ten phones: what a new call may need
 NOTE_SECONDS = 10.0  # one note per source and code in this time: strangers must not fill the log
 ATTEMPT_SECONDS = 60.0

@@ -19,7 +19,7 @@ from routing.admission import Directory, Domain
 from routing.answers import Application
 from routing.digest import digest_response, ha1
 from sipengine.dialing import DialSettings
-from sipengine.engine import LAG_SECONDS, LEGS_PER_CALL, NOTE_SECONDS, Engine, Limits
+from sipengine.engine import BACKLOG_SECONDS, LAG_SECONDS, LEGS_PER_CALL, NOTE_SECONDS, Engine, Limits
 from sipengine.ports import Answered, Digit, Ended, Headers, Invite, LegId, PlayDone
 from sipengine.session import CallSession, Services
 from tests.fakes import T0, FakeMedia, FakePhone, FakeWeb
@@ -338,10 +338,10 @@ class TestCapacity:
             (0, 0.0, 0.0, True),
             (100 - LEGS_PER_CALL, 0.0, 0.0, True),
             (100 - LEGS_PER_CALL + 1, 0.0, 0.0, False),
-            (0, LAG_SECONDS - 0.01, 0.0, True),
-            (0, LAG_SECONDS, 0.0, False),
+            (0, BACKLOG_SECONDS - 0.01, 0.0, True),
+            (0, BACKLOG_SECONDS, 0.0, False),
             (0, 0.0, LAG_SECONDS - 0.01, True),
-            (0, 0.0, LAG_SECONDS, False),
+            (0, 0.0, LAG_SECONDS + 0.01, False),
         ],
     )
     async def test_a_call_needs_free_legs_and_a_loop_in_time(
