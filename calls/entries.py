@@ -1,5 +1,5 @@
 """PURE: what the engine tells about calls, as values that go through the journal into the database;
-and the one that goes the other way, `QueuedCall`.
+and the two that go the other way, `QueuedCall` and `QueuedCommand`.
 
 A `CallRecord` entry is the whole row, so that a later one replaces an earlier one and applying one twice changes
 nothing; events, recordings and notes carry their own identifier for the same reason. Times are seconds since the
@@ -12,13 +12,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(frozen=True, slots=True)
+class CallbackSpec:
+    """Who is told of what: an absolute URL, GET or POST, and the events that are told (names of Twilio's lists)."""
+
+    url: str
+    method: str
+    events: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class CallRecord:
     """One leg as the call log keeps it (a Twilio "Call" is one leg).
 
     `sip_code` is the final response of the leg's INVITE, 0 when there was none. `ended_by` is one of caller, callee,
     engine, operator; `reason` is one plain sentence for the operator. `group_id` and `route_id` are what our own
-    TwiML app said it used, 0 when unknown.
+    TwiML app said it used, 0 when unknown. `callback` is who is told of this leg's progress, `callbacks_sent` how many
+    requests that has made so far (the next SequenceNumber).
     """
 
     sid: str
@@ -45,6 +55,8 @@ class CallRecord:
     region: str = ""
     route_id: int = 0
     group_id: int = 0
+    callback: CallbackSpec | None = None
+    callbacks_sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,8 @@ class EventEntry:
 class RecordingEntry:
     """A recording: `files` are the WAV files on the engine's disk, one per channel (parent first).
 
-    `status` is `in-progress` while they grow and `processing` once they are closed; the worker makes it `completed`.
+    `status` is `in-progress` while they grow and `processing` once they are closed; the worker makes it `completed`,
+    cuts silence off both ends if `trim`, and then tells `callback`. `conference_sid` is set for a conference's one.
     """
 
     sid: str
@@ -75,6 +88,9 @@ class RecordingEntry:
     status: str
     files: tuple[str, ...]
     error: str = ""
+    trim: bool = False
+    callback: CallbackSpec | None = None
+    conference_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,66 @@ class NoteEntry:
     method: str = ""
     response_status: int = 0
     response_body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEntry:
+    """One attempt to tell somebody something: a status, recording, conference, … callback, and what came of it.
+
+    `sid` (WD…) is the attempt's own, `message` the sid of the message's first attempt; `attempt` counts from 1.
+    `topic` is one of status, recording, conference, amd; `event` the event's name; `parameters` what is sent (the
+    signature is made when it is sent). `state` is `pending` until the attempt has an outcome, then `delivered` or
+    `failed`; `milliseconds` and `response_*` tell it. `sender` is the engine that has it in hand while it is pending.
+    """
+
+    sid: str
+    message: str
+    account_sid: str
+    call_sid: str
+    topic: str
+    event: str
+    url: str
+    method: str
+    parameters: tuple[tuple[str, str], ...]
+    time: float
+    state: str = "pending"
+    attempt: int = 1
+    sender: str = ""
+    sent_at: float | None = None
+    milliseconds: int | None = None
+    response_status: int = 0
+    response_type: str = ""
+    response_body: str = ""
+    error_code: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone:
+    """What became of a command: `outcome` is one plain sentence, `ok` whether it was carried out."""
+
+    id: int
+    time: float
+    ok: bool
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedCommand:
+    """A change to a call in progress that somebody asked for.
+
+    `status` is `completed` or `canceled` to end it, "" to go on with `url` (and `method`) or `twiml` instead.
+    """
+
+    id: int
+    call_sid: str
+    status: str = ""
+    url: str = ""
+    method: str = "POST"
+    twiml: str = ""
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    by: str = ""  # who asked, for the timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +191,17 @@ class QueuedCall:
     username: str
     password: str = field(repr=False)
     queued: float
+    callback: CallbackSpec | None = None
 
 
-Entry = CallRecord | EventEntry | RecordingEntry | NoteEntry
+Entry = CallRecord | EventEntry | RecordingEntry | NoteEntry | DeliveryEntry | CommandDone
 KINDS: dict[str, type[Any]] = {
     "call": CallRecord,
     "event": EventEntry,
     "recording": RecordingEntry,
     "note": NoteEntry,
+    "delivery": DeliveryEntry,
+    "command": CommandDone,
 }
 _NAMES = {cls: name for name, cls in KINDS.items()}
 _FIELDS = {cls: tuple(cls.__dataclass_fields__) for cls in KINDS.values()}
@@ -134,7 +213,11 @@ def to_json(entry: Entry) -> dict[str, Any]:
     Shallow: `dataclasses.asdict` copies deeply and costs four times as much, twenty times a call.
     """
     cls = type(entry)
-    return {"kind": _NAMES[cls], **{name: getattr(entry, name) for name in _FIELDS[cls]}}
+    data = {name: getattr(entry, name) for name in _FIELDS[cls]}
+    if data.get("callback") is not None:
+        spec = data["callback"]
+        data["callback"] = {"url": spec.url, "method": spec.method, "events": spec.events}
+    return {"kind": _NAMES[cls], **data}
 
 
 def from_json(data: dict[str, Any]) -> Entry:
@@ -143,5 +226,10 @@ def from_json(data: dict[str, Any]) -> Entry:
     fields = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
     if cls is RecordingEntry:
         fields["files"] = tuple(fields["files"])
+    if cls is DeliveryEntry:
+        fields["parameters"] = tuple((name, value) for name, value in fields["parameters"])
+    if fields.get("callback"):
+        spec = fields["callback"]
+        fields["callback"] = CallbackSpec(spec["url"], spec["method"], tuple(spec["events"]))
     entry: Entry = cls(**fields)
     return entry

@@ -37,6 +37,8 @@ class Application:
     fallback_method: str = "POST"
     status_callback_url: str = ""
     status_callback_method: str = "POST"
+    enhanced_sip: bool = True  # more than one noun in a `<Dial>` (the account's "enhanced SIP features")
+    secure: bool = False  # calls must come over TLS and with SRTP
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from calls.webclient import Cookies, Fetched, FetchError, Parameters
 from calls.webhooks import fallback_parameters, resolve_url, without_secrets
 from routing.answers import Application
 from sipengine import twiml
 from sipengine.records import CallLog
-from sipengine.webclient import Cookies, Fetched, FetchError, Parameters
 
 TOO_LARGE = 11750
 TWIML_KEPT = 16_384  # characters of a document that the timeline keeps

@@ -32,6 +32,8 @@ class Invite:
     call_id: str
     headers: Headers
     authorization: str | None = None
+    transport: str = "udp"
+    srtp: bool = False  # the SDP offers RTP/SAVP
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,55 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """The far end asks us to connect it to `target` (REFER, RFC 3515); it has been told 202. See `allow_refer`."""
+
+    leg: LegId
+    time: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferDone:
+    """What came of our own REFER: `code` is its final response, `notify_code` that of the NOTIFY's sipfrag (0: none).
+
+    Exactly one per `refer`, also when the leg ends meanwhile.
+    """
+
+    leg: LegId
+    time: float
+    code: int
+    notify_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The far end put us on hold, or took us back (a re-INVITE with sendonly/inactive, RFC 3264 §8.4)."""
+
+    leg: LegId
+    time: float
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The far end has said nothing for the seconds that `watch_silence` was asked for; `watch` is its number."""
+
+    leg: LegId
+    time: float
+    watch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoMedia:
+    """No RTP has come from an answered leg for `seconds`; told once until packets come again."""
+
+    leg: LegId
+    time: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecordFailed:
     """The files of a recorder cannot be written; the call goes on. `leg` is the recorder's number."""
 
@@ -110,15 +161,29 @@ class RecordClosed:
     leg: LegId
 
 
-Event = Invite | Placed | Ringing | Answered | Digit | PlayDone | RecordFailed | RecordClosed | Ended
+Event = (
+    Invite
+    | Placed
+    | Ringing
+    | Answered
+    | Digit
+    | PlayDone
+    | Referred
+    | ReferDone
+    | Held
+    | Quiet
+    | NoMedia
+    | RecordFailed
+    | RecordClosed
+    | Ended
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One INVITE to place. `from_user` and `from_name` make its From; `headers` are added to it.
 
-    `region` names a Region row; blank means the default one. `early_media` asks to hear what the far end sends
-    before it answers.
+    `region` names a Region row; blank means the default one. `uri.srtp` says whether its media is encrypted.
     """
 
     uri: SipUri
@@ -177,3 +242,21 @@ class Phone(Protocol):
 
     def stop_recording(self, recorder: int) -> None:
         """Close the recorder's files; `RecordClosed` follows."""
+
+    def send_digits(self, leg: LegId, digits: str) -> None:
+        """Send DTMF digits (0-9 A-D * #) to the far end as RFC 4733 events; in-band tones where it has none."""
+
+    def allow_refer(self, leg: LegId, allowed: bool) -> None:
+        """Say whether a REFER of this leg's far end is taken (202, then `Referred`); by default it is declined."""
+
+    def refer(self, leg: LegId, uri: SipUri) -> None:
+        """Ask the far end to call `uri` instead (REFER with the URI's headers); `ReferDone` follows."""
+
+    def hold(self, leg: LegId, held: bool) -> None:
+        """Put the far end on hold or take it back, with a re-INVITE; nothing happens if it is so already."""
+
+    def watch_silence(self, leg: LegId, seconds: float) -> int:
+        """Post `Quiet` once when the far end has been silent this long; return the watch's number."""
+
+    def stop_watching(self, watch: int) -> None:
+        """Forget a watch of `watch_silence`; no event follows."""

@@ -17,6 +17,7 @@ from typing import Protocol, assert_never
 
 from calls.entries import CallRecord, Entry
 from calls.status import Direction, Status, status_from_sip
+from calls.webclient import Fetched
 from calls.webhooks import (
     DialResult,
     VoiceCall,
@@ -33,7 +34,6 @@ from sipengine.media import MediaError
 from sipengine.ports import Answered, Digit, Ended, Event, Headers, LegId, Phone, Placed, PlayDone, Ringing, Target
 from sipengine.records import CallLog, Leg
 from sipengine.resolving import NOT_RESOLVABLE, is_address, lookup_problem
-from sipengine.webclient import Fetched
 
 log = logging.getLogger("sipengine.session")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry
 from calls.status import Direction, Status
+from calls.webclient import Cookies, Fetched, FetchError, Parameters
 from routing.answers import Application
 from sipengine.dialing import DialSettings
 from sipengine.media import MediaError
@@ -29,7 +30,6 @@ from sipengine.ports import (
 )
 from sipengine.session import CallSession, Services, SipFacts
 from sipengine.tones import Cadence
-from sipengine.webclient import Cookies, Fetched, FetchError, Parameters
 
 CALLER: LegId = 1
 T0 = 1_800_000_000.0

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from calls.entries import CallRecord, Entry, EventEntry, NoteEntry
+from calls.webclient import MAX_BODY, Fetched, FetchError
 from calls.webhooks import WebhookError
 from routing.answers import Application
 from sipengine import twiml
 from sipengine.documents import TWIML_KEPT, Documents, Goto, Inline
 from sipengine.records import CallLog
-from sipengine.webclient import MAX_BODY, Fetched, FetchError
 from tests.fakes import FakeWeb
 
 VOICE = Goto("http://app/voice", "POST")

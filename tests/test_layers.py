@@ -39,7 +39,7 @@ def layer(name: str, modules: str, ours: str, others: str = "", never: str = "")
 PURE = layer(
     "pure",
     "routing.answers routing.sid routing.errors routing.sipuri routing.digest routing.admission "
-    "calls.status calls.entries calls.webhooks calls.wav sipengine.twiml sipengine.dial",
+    "routing.outbound calls.status calls.entries calls.webhooks calls.wav sipengine.twiml sipengine.dial",
     ours="pure",
     others="lxml defusedxml",
     never="asyncio concurrent http multiprocessing queue selectors socket ssl subprocess threading",
@@ -51,14 +51,17 @@ LAYERS = (  # the first one that matches
     # The admin shows the queue of background tasks too, which belongs to no app of ours.
     layer("admin", "routing.admin*", ours="pure routing admin", others=WEB + " django_q", never="asyncio"),
     layer("routing", "routing routing.*", ours="pure routing", others=WEB, never="asyncio"),
-    layer("calls", "calls calls.*", ours="pure routing admin calls", others=WEB + " django_q", never="asyncio"),
+    layer("webclient", "calls.webclient", ours="pure webclient", others="aiohttp yarl"),
+    layer(
+        "calls", "calls calls.*", ours="pure routing admin webclient calls", others=WEB + " django_q", never="asyncio"
+    ),
     layer("store", "sipengine.store", ours="pure ports routing calls", others="django"),
     layer("pjsip", "sipengine.pjsip*", ours="pure ports pjsip", others="pjsua2"),
     layer("ports", "sipengine.ports", ours="pure"),
     layer("certificate", "sipengine.certificate", ours="pure", others="cryptography"),
     layer("app", "sipengine.apps", ours="pure", others="django"),
     layer("softphone", "sipengine.softphone", ours="pure ports pjsip certificate"),
-    layer("engine", "sipengine sipengine.*", ours="pure ports engine", others="aiohttp yarl " + MEDIA),
+    layer("engine", "sipengine sipengine.*", ours="pure ports webclient engine", others="aiohttp yarl " + MEDIA),
     layer("config", "config config.*", ours="pure routing calls config", others=WEB + " granian uvloop"),
 )
 

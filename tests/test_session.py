@@ -10,8 +10,8 @@ import time_machine
 
 from calls.entries import CallRecord, EventEntry
 from calls.status import TERMINAL, Status
+from calls.webclient import Fetched, FetchError
 from sipengine.session import APOLOGY
-from sipengine.webclient import Fetched, FetchError
 from tests.fakes import CALLER, World
 
 ONE = "<Dial><Sip>sip:alice@a</Sip></Dial>"

@@ -18,8 +18,8 @@ from aiohttp.test_utils import TestServer
 from multidict import MultiDict, MultiDictProxy
 from twilio.request_validator import RequestValidator
 
+from calls.webclient import MAX_BODY, Cookies, Fetched, FetchError, Parameters, WebClient
 from sipengine.certificate import self_signed
-from sipengine.webclient import MAX_BODY, Cookies, Fetched, FetchError, Parameters, WebClient
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 PARAMETERS = (("CallSid", "CA1"), ("From", "sip:jürgen@a"), ("To", "100 & more"), ("X", "2"), ("X", "1"))

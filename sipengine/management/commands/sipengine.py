@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from calls.status import status_table
+from calls.webclient import WebClient
 from sipengine import store
 from sipengine.certificate import self_signed
 from sipengine.dialing import DialSettings
@@ -28,7 +29,6 @@ from sipengine.journal import Journal, JournalBusy, is_closed, lock
 from sipengine.media import MediaLibrary
 from sipengine.pjsip import PhoneConfig, PhoneError, PjsipPhone, RegionAddress
 from sipengine.session import Services
-from sipengine.webclient import WebClient
 
 log = logging.getLogger("sipengine")
 
