@@ -13,7 +13,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from sipengine.tones import RING_TONES
-from sipengine.twiml.verbs import Record
+from sipengine.twiml.verbs import DialRecord
 
 MAX_LOOP = 1000
 MAX_CALLER_ID = 64
@@ -105,8 +105,8 @@ def _flag(value: str) -> bool:
     return _choice("true", "false")(value) == "true"
 
 
-def _record(value: str) -> Record:
-    return Record(_choice(*Record, true=Record.FROM_ANSWER, false=Record.NO)(value))
+def _record(value: str) -> DialRecord:
+    return DialRecord(_choice(*DialRecord, true=DialRecord.FROM_ANSWER, false=DialRecord.NO)(value))
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:
@@ -200,7 +200,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
         "callReason": Attribute(_call_reason, None, support=_IGNORED),
         "answerOnBridge": Attribute(_flag, False, 13219),
         "hangupOnStar": Attribute(_flag, False, 13213),
-        "record": Attribute(_record, Record.NO, 13217),
+        "record": Attribute(_record, DialRecord.NO, 13217),
         "trim": Attribute(_choice("do-not-trim", "trim-silence"), "do-not-trim", 13699, _IGNORED),
         "recordingTrack": Attribute(_choice("both", "inbound", "outbound"), "both", 13622, _IGNORED),
         "recordingStatusCallback": Attribute(_callback_url, None, 13256, _IGNORED),

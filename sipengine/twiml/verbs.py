@@ -29,7 +29,7 @@ class Remark:
     line: int
 
 
-class Record(StrEnum):
+class DialRecord(StrEnum):
     """`<Dial record>`; `-dual` puts the parent on the left channel and the child on the right one."""
 
     NO = "do-not-record"
@@ -37,6 +37,15 @@ class Record(StrEnum):
     FROM_RINGING = "record-from-ringing"
     FROM_ANSWER_DUAL = "record-from-answer-dual"
     FROM_RINGING_DUAL = "record-from-ringing-dual"
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Whom to tell of what: `events` are names of the noun's or verb's own list, never empty."""
+
+    url: str
+    method: str
+    events: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,10 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Play the audio at `url`, `loop` times (1…1000). `digits` (DTMF in its place) is not read yet."""
+    """Play the audio at `url`, or send `digits` (DTMF, `w` half a second of silence, `W` a second), `loop` times.
+
+    One of both is empty; `loop` is 1…1000.
+    """
 
     url: str
     loop: int
@@ -63,6 +75,40 @@ class Pause:
     """Wait `length` seconds."""
 
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Collect DTMF digits while `prompts` play; `action` None means the current document's URL.
+
+    `timeout` is seconds without a digit once the prompts are over; `finish_on_key` is one of 0-9 * # or "" for none;
+    `num_digits` 0 means any number.
+    """
+
+    prompts: tuple[Say | Play | Pause, ...]
+    action: str | None
+    method: str
+    timeout: int
+    finish_on_key: str
+    num_digits: int
+    action_on_empty_result: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Record the caller; `action` None means the current document's URL. `timeout` and `max_length` are seconds.
+
+    `finish_on_key` holds every key that ends the recording, "" for none; `trim` cuts silence off both ends.
+    """
+
+    action: str | None
+    method: str
+    timeout: int
+    finish_on_key: str
+    max_length: int
+    play_beep: bool
+    trim: bool
+    callback: Callback | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +132,104 @@ class Hangup:
 
 
 @dataclass(frozen=True, slots=True)
-class Sip:
-    """One SIP leg of a `<Dial>`; `status_callback_events` is empty when there is no status callback."""
+class Enqueue:
+    """Wait in the queue `name`; `wait_url` None is our own hold music, "" is silence."""
+
+    name: str
+    action: str | None
+    method: str
+    wait_url: str | None
+    wait_url_method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Leave the queue that this document is the waiting music of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refer:
+    """Ask the caller's phone to call somebody else instead (SIP REFER, RFC 3515)."""
+
+    uri: SipUri
+    action: str | None
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One `<Uri>` of a `<Sip>`: lower `priority` first, the same one shared out by `weight` (as in RFC 2782)."""
 
     uri: SipUri
     username: str | None
     password: str | None = field(repr=False)
+    priority: int = 0
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """What the nouns that ring somebody share: screening, status callbacks, machine detection.
+
+    `machine_detection` is accepted and answered with `unknown`; `amd_callback` is told that.
+    """
+
+    url: str | None = None
+    method: str = "POST"
+    callback: Callback | None = None
+    machine_detection: bool = False
+    amd_callback: Callback | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sip(Party):
+    """One SIP leg of a `<Dial>`; `addresses` has one entry for plain text, several for `<Uri>` children."""
+
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Party):
+    """A telephone number, reached through a trunk; `send_digits` (0-9 A-D * # w W) go out after the answer."""
+
+    number: str
+    send_digits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client(Party):
+    """An endpoint by its name; each parameter becomes a header `X-name` of the INVITE."""
+
+    identity: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conference:
+    """A room of this name in the account. `wait_url` None is our own hold music, "" is silence."""
+
+    name: str
+    muted: bool
+    beep: Literal["true", "false", "onEnter", "onExit"]
+    start_on_enter: bool
+    end_on_exit: bool
+    wait_url: str | None
+    wait_method: str
+    max_participants: int
+    record: bool
+    trim: bool
+    callback: Callback | None
+    recording_callback: Callback | None
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The caller who has waited longest in the queue `name`; `url` is what that caller hears before the bridge."""
+
+    name: str
     url: str | None
     method: str
-    status_callback: str | None
-    status_callback_events: tuple[str, ...]
-    status_callback_method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +241,18 @@ class BadNoun:
     message: str
 
 
+Noun = Sip | Number | Client | BadNoun
+
+
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Ring the nouns, in parallel or one after the other; `problem` says why the whole dial must fail unplaced."""
+    """Ring the nouns, in parallel or one after the other, or join a `room`; `problem` says why all of it must fail.
 
-    nouns: tuple[Sip | BadNoun, ...]
+    Either `nouns` (1…10) or `room` is set. `trim` cuts silence off both ends of the recording.
+    """
+
+    nouns: tuple[Noun, ...]
+    room: Conference | Queue | None
     action: str | None
     method: str
     timeout: int
@@ -121,12 +261,10 @@ class Dial:
     call_reason: str | None
     answer_on_bridge: bool
     hangup_on_star: bool
-    record: Record
-    trim: str
-    recording_track: str
-    recording_status_callback: str | None
-    recording_status_callback_method: str
-    recording_status_callback_event: tuple[str, ...]
+    record: DialRecord
+    trim: bool
+    recording_track: Literal["both", "inbound", "outbound"]
+    recording_callback: Callback | None
     ring_tone: str | None
     sequential: bool
     refer_url: str | None
@@ -134,7 +272,7 @@ class Dial:
     problem: Remark | None
 
 
-Verb = Say | Play | Pause | Redirect | Reject | Hangup | Dial
+Verb = Say | Play | Pause | Gather | Record | Redirect | Reject | Hangup | Enqueue | Leave | Refer | Dial
 
 
 @dataclass(frozen=True, slots=True)
