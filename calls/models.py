@@ -1,4 +1,5 @@
-"""The call log as tables: calls (one row is one leg), their timeline, recordings and notifications; calls to place.
+"""The call log as tables: calls (one row is one leg), their timeline, recordings, notifications and callbacks;
+calls to place and commands to calls in progress.
 
 Rows are written by the ledger from what the engine tells. Links carry no database constraint: the record of a call that
 did happen is written even if the account, group or parent that it names is gone or not there yet.
@@ -69,6 +70,8 @@ class Call(models.Model):
     ended_by = models.CharField(max_length=16, blank=True, help_text="caller, callee, engine or operator.")
     reason = models.CharField(max_length=1000, blank=True, help_text="Why the leg ended as it did, in one sentence.")
     error_code = models.PositiveIntegerField(default=0)
+    callback = models.JSONField(null=True, blank=True, help_text="Who is told of its progress: URL, method, events.")
+    callbacks_sent = models.PositiveSmallIntegerField(default=0, help_text="The SequenceNumber of the next one.")
     domain = models.ForeignKey(
         "routing.SipDomain",
         models.SET_NULL,
@@ -194,6 +197,9 @@ class Recording(models.Model):
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
     error = models.CharField(max_length=1000, blank=True)
     retryable = models.BooleanField(default=False, help_text="It failed for a reason that may pass, as a full disk.")
+    trim = models.BooleanField(default=False, help_text="Silence is cut off both ends.")
+    callback = models.JSONField(null=True, blank=True, help_text="Who is told of it: URL, method, events.")
+    conference_sid = models.CharField("conference SID", max_length=SID_LENGTH, blank=True)
     updated = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -272,6 +278,7 @@ class CallRequest(models.Model):
     timeout = models.PositiveSmallIntegerField(default=60, help_text="Seconds to let it ring.")
     username = models.CharField(max_length=255, blank=True)
     password = SecretField(blank=True)
+    callback = models.JSONField(null=True, blank=True, help_text="Who is told of its progress: URL, method, events.")
     created = models.DateTimeField(default=timezone.now)
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The engine that has taken the call.")
     claimed_at = models.DateTimeField(null=True, blank=True)
@@ -283,3 +290,95 @@ class CallRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.call_id} to {self.to}"
+
+
+class WebhookDelivery(models.Model):
+    """One attempt to tell a web application something (a callback); a further attempt is a further row.
+
+    The attempts of one message have the same `message`: the SID of its first.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "pending"
+        DELIVERED = "delivered", "delivered"
+        FAILED = "failed", "failed"
+
+    sid = models.CharField("SID", max_length=SID_LENGTH, primary_key=True)
+    message = models.CharField(max_length=SID_LENGTH, help_text="The SID of the first attempt.")
+    account = models.ForeignKey(
+        "routing.Account", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="deliveries"
+    )
+    call = models.ForeignKey(
+        Call,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="deliveries",
+    )
+    topic = models.CharField(max_length=16, help_text="status, recording, conference or amd.")
+    event = models.CharField(max_length=32)
+    url = models.CharField("URL", max_length=URL_LENGTH)
+    method = models.CharField(max_length=8, choices=HTTP_METHODS)
+    parameters = models.JSONField(default=list, help_text="Pairs of name and value.")
+    time = models.DateTimeField(help_text="When the attempt was decided on.")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    sender = models.CharField(max_length=255, blank=True, help_text="The engine that makes it; blank: the worker.")
+    sent_at = models.DateTimeField(null=True, blank=True)
+    milliseconds = models.PositiveIntegerField(null=True, blank=True, help_text="From request to answer or failure.")
+    response_status = models.PositiveSmallIntegerField("HTTP status", default=0)
+    response_type = models.CharField("content type", max_length=255, blank=True)
+    response_body = models.CharField(max_length=4096, blank=True)
+    error_code = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=1000, blank=True)
+    due = models.DateTimeField(null=True, blank=True, help_text="When the worker makes this attempt.")
+    lease = models.DateTimeField(null=True, blank=True, help_text="Until when a worker has it in hand.")
+    tries = models.PositiveSmallIntegerField(default=0, help_text="How often a worker took it in hand.")
+
+    class Meta:
+        ordering = ["-time"]
+        verbose_name_plural = "webhook deliveries"
+        indexes = [
+            models.Index(fields=["-time"], name="delivery_newest"),
+            models.Index(fields=["call"], name="delivery_call"),
+            models.Index(fields=["due"], name="delivery_due", condition=models.Q(state="pending")),
+            models.Index(fields=["-time"], name="delivery_failed", condition=models.Q(state="failed")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.event} to {self.url}"
+
+
+class Command(models.Model):
+    """A change to a call in progress that somebody asked for; the engine that owns the call carries it out."""
+
+    class Status(models.TextChoices):
+        COMPLETED = "completed", "completed"
+        CANCELED = "canceled", "canceled"
+
+    call = models.ForeignKey(Call, models.CASCADE, db_constraint=False, db_index=False, related_name="commands")
+    status = models.CharField(max_length=16, choices=Status.choices, blank=True, help_text="How to end it.")
+    url = models.CharField("URL", max_length=URL_LENGTH, blank=True, help_text="TwiML to go on with.")
+    method = models.CharField(max_length=8, choices=HTTP_METHODS, default="POST")
+    twiml = models.TextField("TwiML", blank=True, help_text="TwiML to go on with.")
+    fallback_url = models.CharField("fallback URL", max_length=URL_LENGTH, blank=True)
+    fallback_method = models.CharField(max_length=8, choices=HTTP_METHODS, default="POST")
+    requested_by = models.CharField(max_length=255, blank=True)
+    created = models.DateTimeField(default=timezone.now)
+    claimed_by = models.CharField(max_length=255, blank=True, help_text="The engine that has taken it.")
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+    ok = models.BooleanField(null=True, blank=True)
+    outcome = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["call"], name="command_call"),
+            models.Index(fields=["created"], name="command_open", condition=models.Q(done_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.call_id} {self.status or self.url or 'TwiML'}"
