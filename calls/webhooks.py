@@ -1,7 +1,7 @@
 """PURE: what our requests to web applications say and how they are signed; no request is made here.
 
-The only file of the engine and the worker that knows the wire names (`CallSid`, `DialCallStatus`, …). Parameters are
-ordered lists of pairs, because a name may occur twice. Sources: Twilio's pages on TwiML requests, `<Dial>`, status
+This file and `verb_parameters` alone know the wire names (`CallSid`, `DialCallStatus`, …). Parameters are ordered lists
+of pairs, because a name may occur twice. Sources: Twilio's pages on TwiML requests, `<Dial>`, status
 callbacks, webhook security and connection overrides (design conformance §1.7–1.11).
 """
 
@@ -47,7 +47,9 @@ class WebhookError(ValueError):
 class VoiceCall:
     """What every voice request tells about its call; empty fields are left out of the request.
 
-    `headers` are those of the INVITE (inbound) or of the final response (a dialled leg), any names, as received.
+    `headers` are those of the INVITE (inbound) or of the final response (a dialled leg), any names, as received. With
+    the callee's own SID, its parent's and the headers of its 200 it is what a screening document (`<Sip url>`) is asked
+    with. `answered_by` is what machine detection found (`human`, `machine_start`, …, `unknown`).
     """
 
     call_sid: str
@@ -64,6 +66,7 @@ class VoiceCall:
     sip_call_id: str = ""
     sip_source_ip: str = ""
     headers: Headers = ()
+    answered_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class RecordingState:
-    """A recording as its status callback tells it: `call_sid` is the leg that ran `<Dial>`, `duration` in seconds."""
+    """A recording as its status callback tells it: `call_sid` is the leg that ran `<Dial>`, `duration` in seconds.
+
+    A conference's recording has `conference_sid` and no `call_sid`.
+    """
 
     account_sid: str
     call_sid: str
@@ -105,6 +111,7 @@ class RecordingState:
     source: str
     track: str
     duration: int | None = None
+    conference_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +211,7 @@ def voice_parameters(call: VoiceCall) -> Parameters:
         ("CallStatus", call.status),
         ("ApiVersion", API_VERSION),
         ("Direction", call.direction),
-        *_present(
+        *present(
             ("ForwardedFrom", call.forwarded_from),
             ("ParentCallSid", call.parent_call_sid),
             ("SipDomain", call.sip_domain),
@@ -212,6 +219,7 @@ def voice_parameters(call: VoiceCall) -> Parameters:
             ("SipUsername", call.sip_username),
             ("SipCallId", call.sip_call_id),
             ("SipSourceIp", call.sip_source_ip),
+            ("AnsweredBy", call.answered_by),
         ),
         *((f"SipHeader_{name}", value) for name, value in call.headers if _passed_on(name)),
     ]
@@ -221,9 +229,9 @@ def dial_parameters(result: DialResult) -> Parameters:
     """Return what the request to the action URL of `<Dial>` tells besides the parent's voice parameters (§1.8)."""
     return [
         ("DialCallStatus", result.status),
-        *_present(("DialCallSid", result.call_sid), ("DialCallDuration", _text(result.duration))),
+        *present(("DialCallSid", result.call_sid), ("DialCallDuration", _text(result.duration))),
         ("DialBridged", "true" if result.bridged else "false"),
-        *_present(
+        *present(
             ("RecordingUrl", result.recording_url),
             ("DialSipCallId", result.sip_call_id),
             ("DialSipResponseCode", _text(result.sip_code or None)),
@@ -250,11 +258,11 @@ def recording_parameters(recording: RecordingState) -> Parameters:
     """Return the parameters of a recording status callback (§1.10); the URL has no extension."""
     return [
         ("AccountSid", recording.account_sid),
-        ("CallSid", recording.call_sid),
+        *present(("CallSid", recording.call_sid), ("ConferenceSid", recording.conference_sid)),
         ("RecordingSid", recording.sid),
         ("RecordingUrl", recording.url),
         ("RecordingStatus", recording.status),
-        *_present(("RecordingDuration", _text(recording.duration))),
+        *present(("RecordingDuration", _text(recording.duration))),
         ("RecordingChannels", str(recording.channels)),
         ("RecordingStartTime", rfc2822(recording.start_time)),
         ("RecordingSource", recording.source),
@@ -275,21 +283,22 @@ def rfc2822(epoch: float) -> str:
     return format_datetime(datetime.fromtimestamp(int(epoch), UTC))
 
 
+def present(*params: tuple[str, str]) -> Parameters:
+    """Return those parameters that have a value."""
+    return [(name, value) for name, value in params if value]
+
+
 def _completion_parameters(completion: Completion) -> Parameters:
     return [
         ("CallDuration", str(completion.duration)),
         ("Duration", str(math.ceil(completion.duration / 60))),
-        *_present(
+        *present(
             ("SipResponseCode", _text(completion.sip_code or None)),
             ("RecordingUrl", completion.recording_url),
             ("RecordingSid", completion.recording_sid),
             ("RecordingDuration", _text(completion.recording_duration)),
         ),
     ]
-
-
-def _present(*params: tuple[str, str]) -> Parameters:
-    return [(name, value) for name, value in params if value]
 
 
 def _text(number: int | None) -> str:

@@ -277,6 +277,40 @@ def test_a_dialled_leg_tells_its_parent() -> None:
     assert ("ParentCallSid", "CA1") in voice_parameters(replace(CALL, parent_call_sid="CA1", direction="outbound-dial"))
 
 
+def test_a_screening_request_tells_of_the_callee_with_the_headers_of_its_answer() -> None:
+    child = VoiceCall(
+        call_sid="CA2",
+        account_sid="AC1",
+        from_address="+15550001",
+        to_address="sip:bob@phone.example",
+        status="in-progress",
+        direction="outbound-dial",
+        parent_call_sid="CA1",
+        sip_domain="pbx.example.com",
+        sip_domain_sid="SD1",
+        sip_call_id="c2@engine",
+        sip_source_ip="192.0.2.9",
+        headers=(("X-Desk", "7"), ("Server", "phone")),
+    )
+    assert voice_parameters(child) == [
+        ("CallSid", "CA2"),
+        ("AccountSid", "AC1"),
+        ("From", "+15550001"),
+        ("To", "sip:bob@phone.example"),
+        ("Caller", "+15550001"),
+        ("Called", "sip:bob@phone.example"),
+        ("CallStatus", "in-progress"),
+        ("ApiVersion", "2010-04-01"),
+        ("Direction", "outbound-dial"),
+        ("ParentCallSid", "CA1"),
+        ("SipDomain", "pbx.example.com"),
+        ("SipDomainSid", "SD1"),
+        ("SipCallId", "c2@engine"),
+        ("SipSourceIp", "192.0.2.9"),
+        ("SipHeader_X-Desk", "7"),
+    ]
+
+
 def test_only_x_headers_and_user_to_user_are_told_named_as_received() -> None:
     headers = (
         ("Via", "SIP/2.0/UDP h"),
@@ -340,6 +374,11 @@ def test_a_status_callback_tells_the_call_the_time_and_its_place_in_the_order() 
     ]
 
 
+def test_a_status_callback_tells_what_machine_detection_found() -> None:
+    call = replace(CALL, status="in-progress", answered_by="unknown")
+    assert ("AnsweredBy", "unknown") in status_parameters(call, 2, 0)
+
+
 def test_the_completed_callback_tells_duration_code_and_recording() -> None:
     call = replace(CALL, status="completed")
     completion = Completion(49, 200, "RE1", "http://h/RE1", 48)
@@ -391,6 +430,11 @@ def test_a_recording_callback_tells_the_recording() -> None:
 def test_a_recording_in_progress_has_no_duration() -> None:
     recording = replace(RECORDING, status="in-progress", duration=None)
     assert "RecordingDuration" not in dict(recording_parameters(recording))
+
+
+def test_the_recording_of_a_conference_names_the_conference() -> None:
+    told = recording_parameters(replace(RECORDING, call_sid="", source="Conference", conference_sid="CF1"))
+    assert told[:3] == [("AccountSid", "AC1"), ("ConferenceSid", "CF1"), ("RecordingSid", "RE1")]
 
 
 def test_the_fallback_request_tells_code_and_url_without_its_secrets() -> None:
