@@ -15,6 +15,7 @@ from typing import Literal
 from urllib.parse import quote, unquote
 
 Transport = Literal["udp", "tcp", "tls"]
+Srtp = Literal["off", "optional", "mandatory"]
 
 MAX_URI = 255  # exclusive: the canonical text without headers, prefix and parameters included
 MAX_HEADERS_LENGTH = 1024  # exclusive: the encoded headers after the question mark
@@ -27,7 +28,8 @@ HEADERS_TOO_LONG = 13253
 BAD_HEADER_VALUE = 32112  # TwiML has no code of its own for a value; this is the SIP side's "invalid header value"
 
 _ALLOWED_HEADERS = frozenset({"user-to-user", "remote-party-id", "p-preferred-identity", "p-called-party-id"})
-_CONSUMED = frozenset({"transport", "region", "edge"})
+_CONSUMED = frozenset({"transport", "region", "edge", "secure"})
+_SECURE: dict[str, Srtp] = {"false": "off", "optional": "optional", "true": "mandatory"}
 
 # RFC 3261 §25.1. `quote` never escapes letters, digits and "_.-~"; these are what else each place leaves alone.
 _MARK = "!*'()"
@@ -58,7 +60,8 @@ class SipUri:
     """A SIP URI in parts, all of them decoded: no percent escapes, an IPv6 `host` without its brackets.
 
     `region` is "" when the URI names none (the default region is meant), `port` None when it is the transport's
-    default, `params` are the other URI parameters, a flag having the value "".
+    default, `params` are the other URI parameters, a flag having the value "". `srtp` says whether the media are
+    encrypted; like `region` it is for us (`;secure=`) and never sent.
     """
 
     user: str
@@ -69,6 +72,7 @@ class SipUri:
     params: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     password: str = field(default="", repr=False)
+    srtp: Srtp = "off"
 
     def __post_init__(self) -> None:
         _check_text(self.user, "user", BAD_URI)
@@ -82,6 +86,8 @@ class SipUri:
             raise SipUriError(BAD_URI, f"SIP URI: transport {self.transport!r} is not one of udp, tcp, tls")
         if self.region and not _REGION.fullmatch(self.region):
             raise SipUriError(BAD_URI, f"SIP URI: region {self.region[:80]!r} is not a name such as us1 or ie1")
+        if self.srtp not in _SECURE.values():
+            raise SipUriError(BAD_URI, f"SIP URI: srtp {self.srtp!r} is not one of off, optional, mandatory")
         _check_params(self.params)
         _check_headers(self.headers)
         if len(self._base) >= MAX_URI:
@@ -113,8 +119,8 @@ class SipUri:
 
     @property
     def request_uri(self) -> str:
-        """Return what goes on the wire: without region and headers."""
-        return self._with_userinfo() + self._printed_params(region="")
+        """Return what goes on the wire: without region, secure and headers."""
+        return self._with_userinfo() + self._printed_params(region="", secure="")
 
     @property
     def text(self) -> str:
@@ -132,7 +138,8 @@ class SipUri:
 
     @property
     def _base(self) -> str:
-        return self._with_userinfo() + self._printed_params(region=self.region)
+        secure = next(value for value, srtp in _SECURE.items() if srtp == self.srtp)
+        return self._with_userinfo() + self._printed_params(self.region, "" if self.srtp == "off" else secure)
 
     @property
     def _encoded_headers(self) -> str:
@@ -150,9 +157,9 @@ class SipUri:
         port = f":{self.port}" if self.port is not None else ""
         return f"sip:{at}{host}{port}"
 
-    def _printed_params(self, region: str) -> str:
+    def _printed_params(self, region: str, secure: str) -> str:
         transport = "" if self.transport == "udp" else self.transport
-        params = (("transport", transport), ("region", region))
+        params = (("transport", transport), ("region", region), ("secure", secure))
         named = "".join(f";{name}={value}" for name, value in params if value)
         others = (";" + "=".join(quote(part, safe=_PARAM_SAFE) for part in pair if part) for pair in self.params)
         return named + "".join(others)
@@ -169,12 +176,12 @@ def parse(text: str) -> SipUri:
     """Parse the text of a `<Sip>` noun; raise `SipUriError` when it cannot be called.
 
     Tolerated: white space around, no `sip:` prefix, any case of scheme, host and parameter names, `edge` for `region`.
-    `sips:` means `sip:` over TLS.
+    `sips:` means `sip:` over TLS. `;secure=true` demands SRTP, `;secure=optional` offers it.
     """
     text = text.strip()
     if any(char.isspace() for char in text):
         raise SipUriError(BAD_URI, "SIP URI: white space inside; write %20, and leave out any display name")
-    rest, secure = _without_scheme(text)
+    rest, sips = _without_scheme(text)
     userinfo, at, remainder = rest.partition("@")
     if not at:
         userinfo, remainder = "", rest
@@ -185,12 +192,13 @@ def parse(text: str) -> SipUri:
     hostport, *param_texts = body.split(";")
     host, port = _split_hostport(hostport)
     params = [_split_param(param) for param in param_texts]
-    transport = _transport(_take(params, "transport").lower(), secure)
+    transport = _transport(_take(params, "transport").lower(), sips)
+    srtp = _srtp(params)
     region, edge = _take(params, "region").lower(), _take(params, "edge").lower()
     if region and edge and region != edge:
         raise SipUriError(BAD_URI, f"SIP URI: region {region[:80]!r} and edge {edge[:80]!r} name two places; give one")
     headers = tuple(_split_header(header) for header in header_text.split("&")) if question_mark else ()
-    return SipUri(user, host, port, transport, region or edge, tuple(params), headers, password)
+    return SipUri(user, host, port, transport, region or edge, tuple(params), headers, password, srtp)
 
 
 def _without_scheme(text: str) -> tuple[str, bool]:
@@ -248,8 +256,8 @@ def _take(params: list[tuple[str, str]], name: str) -> str:
     return "" if index is None else params.pop(index)[1]
 
 
-def _transport(name: str, secure: bool) -> Transport:
-    match name, secure:
+def _transport(name: str, sips: bool) -> Transport:
+    match name, sips:
         # RFC 3261 §26.2.2: sips with transport=tcp is TLS over TCP.
         case ("tls", _) | ("" | "tcp", True):
             return "tls"
@@ -261,6 +269,15 @@ def _transport(name: str, secure: bool) -> Transport:
             raise SipUriError(
                 BAD_URI, f"SIP URI: transport {name[:80]!r} is not one of udp, tcp, tls (sips: never udp)"
             )
+
+
+def _srtp(params: list[tuple[str, str]]) -> Srtp:
+    if not any(name == "secure" for name, _ in params):
+        return "off"
+    value = _take(params, "secure").lower()
+    if value not in _SECURE:
+        raise SipUriError(BAD_URI, f"SIP URI: secure={value[:80]} is not one of secure=true, optional, false")
+    return _SECURE[value]
 
 
 def _split_header(text: str) -> tuple[str, str]:

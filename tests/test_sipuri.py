@@ -97,6 +97,19 @@ def test_the_text_has_everything() -> None:
     assert FULL.text == FULL.request_uri.replace(";user", ";region=dublin;user") + "?x-a=1%2C2&User-to-User=00%3Bx"
 
 
+@pytest.mark.parametrize(
+    ("param", "srtp"), [("", "off"), (";secure=true", "mandatory"), (";secure=optional", "optional")]
+)
+def test_secure_says_whether_srtp_is_used_and_is_never_sent(param: str, srtp: str) -> None:
+    uri = parse(f"sip:a@h;transport=tcp{param}")
+    assert (uri.srtp, uri.text) == (srtp, f"sip:a@h;transport=tcp{param}")
+    assert uri.request_uri == "sip:a@h;transport=tcp"
+
+
+def test_secure_false_is_not_written() -> None:
+    assert parse("sip:a@h;secure=FALSE").text == "sip:a@h"
+
+
 def test_udp_is_not_written() -> None:
     assert parse("sip:a@h;transport=udp").text == "sip:a@h"
 
@@ -186,6 +199,9 @@ REFUSED = [
     ("sip:a@h;transport=tcp;transport=tls", 13243),
     ("sip:a@h;region=us1;edge=dublin", 13243),
     ("sip:a@h;region=us_1", 13243),
+    ("sip:a@h;secure", 13243),
+    ("sip:a@h;secure=yes", 13243),
+    ("sip:a@h;secure=true;secure=true", 13243),
     ("sip:a@h;", 13243),
     ("sip:a@h;=x", 13243),
     ("sip:a@h;a=1;A=2", 13243),
@@ -240,6 +256,7 @@ def test_it_takes_what_is_just_within_the_limits(text: str) -> None:
         ("sip:" + "a" * 300 + "@h", "306 characters without headers; at most 254"),
         ("sip:a@h?Via=1", "'Via' may not be sent"),
         ("sip:a@h;transport=ws", "not one of udp, tcp, tls"),
+        ("sip:a@h;secure=yes", "not one of secure=true, optional, false"),
     ],
 )
 def test_the_message_names_the_fix(text: str, words: str) -> None:
@@ -259,9 +276,11 @@ BAD_PARTS: list[dict[str, Any]] = [
     {"port": 70000},
     {"transport": "ws"},
     {"region": "Ireland!"},
+    {"srtp": "true"},
     {"host": "h\r\nVia: x"},
     {"host": "a:b"},
     {"params": (("region", "us1"),)},
+    {"params": (("secure", "true"),)},
     {"params": (("", "x"),)},
     {"params": (("a", "\r\n"),)},
     {"headers": (("x-a", "\r\nVia: x"),)},
@@ -323,6 +342,7 @@ uris = st.builds(
     ).map(tuple),
     headers=st.lists(st.tuples(header_names, header_values), max_size=4).map(tuple),
     password=st.text(visible, max_size=3),
+    srtp=st.sampled_from(["off", "optional", "mandatory"]),
 )
 
 
