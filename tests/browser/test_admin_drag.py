@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,17 +72,27 @@ def open_group(page: Page, live_server: Any, group: RingGroup) -> None:
 
 
 def drag(page: Page, table: str, start: int, end: int) -> None:
-    """Move row `start` of a table to the place of row `end`, in the small steps that a hand makes."""
-    handles = page.locator(f"{table} tbody:not(.empty-form) .material-symbols-outlined", has_text="drag_indicator")
+    """Move row `start` of a table to the place of row `end`, and let go once it is there, as a hand does.
+
+    The sorting library ignores what happens over a row that still glides to its new place.
+    """
+    rows_of = f"{table} tbody:not(.empty-form)"
+    handles = page.locator(f"{rows_of} .material-symbols-outlined", has_text="drag_indicator")
     handles.nth(start).scroll_into_view_if_needed()
     source, target = handles.nth(start).bounding_box(), handles.nth(end).bounding_box()
-    assert source and target
+    dragged = page.locator(rows_of).nth(start).element_handle()
+    assert source and target and dragged
     x, y = source["x"] + source["width"] / 2, source["y"] + source["height"] / 2
     beyond = 12 if end > start else -12
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x, y + beyond, steps=5)
-    page.mouse.move(x, target["y"] + target["height"] / 2 + beyond, steps=25)
+    deadline = time.monotonic() + 20
+    for nudge in itertools.count():
+        page.mouse.move(x, target["y"] + target["height"] / 2 + beyond + nudge % 2, steps=5)
+        if dragged.evaluate("(row, rows) => [...document.querySelectorAll(rows)].indexOf(row)", rows_of) == end:
+            break
+        assert time.monotonic() < deadline, f"row {start} was not taken to place {end}"
     page.mouse.up()
 
 
