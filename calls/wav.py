@@ -1,4 +1,5 @@
-"""PURE: the WAV files that the recorder leaves behind: how long they are, headers to repair, channels to join.
+"""PURE: the WAV files that the recorder leaves behind: how long they are, headers to repair, channels to join, silence
+to cut off.
 
 They are 16-bit PCM whose `data` chunk is the last one (pjmedia's writer makes no other). The lengths in the header are
 only written when the file is closed, so a killed engine leaves zeros there: what counts is the size of the file.
@@ -7,14 +8,22 @@ only written when the file is closed, so a killed engine leaves zeros there: wha
 from __future__ import annotations
 
 import hashlib
+import operator
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import BinaryIO
 
 SAMPLE_BYTES = 2
+SILENCE = 104
+"""RMS of 16-bit samples below which a window of 20 ms is silence: -50 dB of full scale. Idle noise of a G.711 line is
+20 dB below that, soft speech 10 dB above."""
+MARGIN = 0.1
+"""Seconds that are left of the silence on either side of the sound, so that soft beginnings are not cut."""
+_WINDOWS_PER_SECOND = 50
 _PCM = 1
 _CHUNK = 1 << 16
 _LARGEST = 0xFFFFFFFF
@@ -134,6 +143,61 @@ def _blocks(path: Path | None) -> Iterator[array[int]]:
         file.seek(found.data_at)
         for at in range(0, found.data_bytes, _CHUNK):
             yield array("H", file.read(min(_CHUNK, found.data_bytes - at)))
+
+
+def trim_silence(path: Path, out: Path) -> float:
+    """Write `path` to `out` without the silence at both ends and return the seconds that are left.
+
+    All silence leaves nothing: 0.0, and `out` is not written. The channels of a stereo file are cut together, where
+    either of them has sound. What is silence: `SILENCE`, `MARGIN`. Raise `WavError` or `OSError`.
+    """
+    found = shape(path)
+    frame = found.channels * SAMPLE_BYTES
+    margin = int(MARGIN * found.rate) * frame
+    with path.open("rb") as source:
+        first = next(_loud(source, found, _stretches(found)), None)
+        if first is None:
+            return 0.0
+        last = next(_loud(source, found, reversed(_stretches(found))))
+        start, end = max(0, first[0] - margin), min(found.data_bytes, last[1] + margin)
+        with out.open("wb") as file:
+            file.write(header(found.channels, found.rate, end - start))
+            source.seek(found.data_at + start)
+            for at in range(start, end, _CHUNK):
+                file.write(source.read(min(_CHUNK, end - at)))
+    return (end - start) / (found.rate * frame)
+
+
+Span = tuple[int, int]  # offsets in the data, end exclusive
+
+
+def _window(found: Shape) -> int:
+    return max(1, found.rate // _WINDOWS_PER_SECOND) * found.channels * SAMPLE_BYTES
+
+
+def _stretches(found: Shape) -> list[Span]:
+    """Return the data in stretches of whole windows."""
+    step = max(1, _CHUNK // _window(found)) * _window(found)
+    return [(at, min(at + step, found.data_bytes)) for at in range(0, found.data_bytes, step)]
+
+
+def _loud(source: BinaryIO, found: Shape, stretches: Iterable[Span]) -> Iterator[Span]:
+    """Yield the span of sound within each stretch that has any: from its first loud window to its last."""
+    window = _window(found)
+    for start, end in stretches:
+        source.seek(found.data_at + start)
+        samples = struct.unpack(f"<{(end - start) // SAMPLE_BYTES}h", source.read(end - start))
+        if max(samples) < SILENCE and min(samples) > -SILENCE:
+            continue  # no window of it can be loud: the shortcut that makes an hour of silence a matter of a second
+        step = window // SAMPLE_BYTES
+        loud = [at for at in range(0, len(samples), step) if _is_loud(samples[at : at + step], found.channels)]
+        if loud:
+            yield start + loud[0] * SAMPLE_BYTES, min(start + (loud[-1] + step) * SAMPLE_BYTES, end)
+
+
+def _is_loud(window: tuple[int, ...], channels: int) -> bool:
+    sides = (window[channel::channels] for channel in range(channels))
+    return any(sum(map(operator.mul, side, side)) >= SILENCE * SILENCE * len(side) for side in sides if side)
 
 
 def checksum(path: Path) -> str:

@@ -1,9 +1,11 @@
-"""Recorded WAV files: length, repair after a kill, joining two channels into one file."""
+"""Recorded WAV files: length, repair after a kill, joining two channels into one file, cutting silence off."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
+import tracemalloc
 import wave
 from array import array
 from pathlib import Path
@@ -153,3 +155,90 @@ def test_interleave_refuses_to_join_nothing(tmp_path: Path) -> None:
 def test_the_checksum_is_sha256(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", [1, 2, 3])
     assert wav.checksum(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tone(seconds: float, level: int = 8000) -> list[int]:
+    """Return a sine of 440 Hz at 8 kHz."""
+    return [round(level * math.sin(2 * math.pi * 440 * at / 8000)) for at in range(round(8000 * seconds))]
+
+
+def quiet(seconds: float, level: int = 0) -> list[int]:
+    """Return the idle noise of a line: every other sample is `level`, its neighbour minus that."""
+    return [level, -level] * round(4000 * seconds)
+
+
+def stereo(left: list[int], right: list[int]) -> list[int]:
+    return [sample for frame in zip(left, right, strict=True) for sample in frame]
+
+
+MARGIN = round(wav.MARGIN * 8000)
+
+
+class TestTrimSilence:
+    """`trim="trim-silence"`: leading and trailing silence is removed (Twilio: <Dial trim>, <Record trim>)."""
+
+    def test_silence_at_both_ends_is_cut_but_for_a_tenth_of_a_second(self, tmp_path: Path) -> None:
+        source = write(tmp_path / "a.wav", quiet(2) + tone(1) + quiet(3))
+        assert wav.trim_silence(source, tmp_path / "b.wav") == 1 + 2 * wav.MARGIN
+        assert read(tmp_path / "b.wav") == (1, 8000, quiet(wav.MARGIN) + tone(1) + quiet(wav.MARGIN))
+
+    def test_silence_between_words_stays(self, tmp_path: Path) -> None:
+        source = write(tmp_path / "a.wav", quiet(1) + tone(0.1) + quiet(5) + tone(0.1) + quiet(1))
+        assert wav.trim_silence(source, tmp_path / "b.wav") == pytest.approx(5.2 + 2 * wav.MARGIN)
+
+    def test_a_file_without_silence_stays_as_it_is(self, tmp_path: Path) -> None:
+        source = write(tmp_path / "a.wav", tone(0.5))
+        assert wav.trim_silence(source, tmp_path / "b.wav") == 0.5
+        assert (tmp_path / "b.wav").read_bytes() == source.read_bytes()
+
+    def test_the_idle_noise_of_a_line_is_silence(self, tmp_path: Path) -> None:
+        source = write(tmp_path / "a.wav", quiet(1, level=wav.SILENCE - 1) + tone(1) + quiet(1, level=8))
+        assert wav.trim_silence(source, tmp_path / "b.wav") == pytest.approx(1 + 2 * wav.MARGIN)
+
+    def test_soft_speech_is_no_silence(self, tmp_path: Path) -> None:
+        source = write(tmp_path / "a.wav", tone(1, level=300) + quiet(1))
+        assert wav.trim_silence(source, tmp_path / "b.wav") == pytest.approx(1 + wav.MARGIN)
+
+    def test_a_crackle_of_one_sample_is_silence(self, tmp_path: Path) -> None:
+        crackle = [0] * 8000
+        crackle[4000] = 1200
+        source = write(tmp_path / "a.wav", crackle + tone(1))
+        assert wav.trim_silence(source, tmp_path / "b.wav") == pytest.approx(1 + wav.MARGIN)
+
+    @pytest.mark.parametrize("samples", [quiet(3), quiet(3, level=20), [1200, *quiet(1)], []])
+    def test_all_silence_leaves_nothing(self, tmp_path: Path, samples: list[int]) -> None:
+        assert wav.trim_silence(write(tmp_path / "a.wav", samples), tmp_path / "b.wav") == 0.0
+        assert not (tmp_path / "b.wav").exists()
+
+    @pytest.mark.parametrize("first", ["left", "right"])
+    def test_both_channels_of_a_stereo_file_are_cut_where_either_has_sound(self, tmp_path: Path, first: str) -> None:
+        one = quiet(1) + tone(1, level=200) + quiet(3)
+        other = quiet(3) + tone(1, level=200) + quiet(1)
+        pair = (one, other) if first == "left" else (other, one)
+        source = write(tmp_path / "a.wav", stereo(*pair), channels=2)
+        assert wav.trim_silence(source, tmp_path / "b.wav") == pytest.approx(3 + 2 * wav.MARGIN)
+        channels, _, found = read(tmp_path / "b.wav")
+        cut = slice(8000 - MARGIN, 32000 + MARGIN)
+        assert (channels, found[0::2], found[1::2]) == (2, pair[0][cut], pair[1][cut])
+
+    def test_the_file_of_a_killed_engine_is_cut_too(self, tmp_path: Path) -> None:
+        source = killed(tmp_path / "a.wav", quiet(1) + tone(1))
+        assert wav.trim_silence(source, tmp_path / "b.wav") == pytest.approx(1 + wav.MARGIN)
+
+    def test_an_hour_is_cut_without_being_held_in_memory(self, tmp_path: Path) -> None:
+        source = tmp_path / "a.wav"
+        with source.open("wb") as file:
+            file.write(wav.header(2, 8000, 3600 * 32000))
+            file.seek(1800 * 32000, 1)
+            file.write(array("h", stereo(tone(1), quiet(1))).tobytes())
+            file.truncate(44 + 3600 * 32000)
+        tracemalloc.start()
+        assert wav.trim_silence(source, tmp_path / "b.wav") == pytest.approx(1 + 2 * wav.MARGIN)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2_000_000
+
+    def test_what_is_no_wav_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a.wav").write_bytes(b"rubbish rubbish")
+        with pytest.raises(wav.WavError, match="not a WAV"):
+            wav.trim_silence(tmp_path / "a.wav", tmp_path / "b.wav")
