@@ -11,32 +11,42 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from django.db import DataError, IntegrityError, models, transaction
 from django_q.tasks import async_task
 
-from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry
-from calls.models import Call, CallEvent, CallRequest, Notification, Recording
+from calls import outbox
+from calls.entries import CallRecord, CommandDone, DeliveryEntry, Entry, EventEntry, NoteEntry, RecordingEntry
+from calls.models import Call, CallEvent, CallRequest, Command, Notification, Recording, WebhookDelivery
 from calls.status import TERMINAL, Direction, Status
+from calls.values import (
+    SMALL,
+    callback_json,
+    callback_spec,
+    checked_sid,
+    epoch,
+    json_value,
+    moment,
+    optional_moment,
+    text,
+    whole,
+)
 from routing.models import Endpoint
-from routing.sid import is_sid
 
 log = logging.getLogger(__name__)
 
 ENDPOINT_MAP_SECONDS = 2.0
 FINISHED = frozenset({Recording.Status.COMPLETED, Recording.Status.ABSENT, Recording.Status.FAILED})
-_SMALL = 32_767
-_WHOLE = 2_147_483_647
 _CALL_COLUMNS = [column.name for column in Call._meta.concrete_fields if not column.primary_key]
 _RECORDING_COLUMNS = [
-    "account", "call", "source", "channels", "track", "start_time", "status", "files", "error", "updated",
+    "account", "call", "source", "channels", "track", "start_time", "status", "files", "error", "trim",
+    "callback", "conference_sid", "updated",
 ]  # fmt: skip
 # What the database says to a value that it cannot hold. Anything else (away, locked, not migrated) is no fault of the
 # entries: it is raised, and the caller tries the same batch again.
 _POISON = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 
-Row = Call | CallEvent | Recording | Notification
+Row = Call | CallEvent | Recording | Notification | WebhookDelivery | Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,81 +97,90 @@ def _row(entry: Entry) -> Row:
             return _call(entry)
         case EventEntry():
             return CallEvent(
-                call_id=_sid(entry.call_sid, "CA"),
-                number=_whole(entry.number),
-                time=_time(entry.time),
-                name=_text(entry.name, 64),
-                detail=_json(entry.detail),
+                call_id=checked_sid(entry.call_sid, "CA"),
+                number=whole(entry.number),
+                time=moment(entry.time),
+                name=text(entry.name, 64),
+                detail=json_value(entry.detail),
             )
         case RecordingEntry():
             return _recording(entry)
         case NoteEntry():
             return _notification(entry)
+        case DeliveryEntry():
+            return outbox.row(entry)
+        case CommandDone():
+            return Command(pk=entry.id, done_at=moment(entry.time), ok=entry.ok, outcome=text(entry.outcome, 1000))
 
 
 def _call(record: CallRecord) -> Call:
-    from_address, to_address = _text(record.from_address, 512), _text(record.to_address, 512)
+    from_address, to_address = text(record.from_address, 512), text(record.to_address, 512)
     direction = Direction(record.direction)
     return Call(
-        sid=_sid(record.sid, "CA"),
-        account_id=_text(record.account_sid, 34),
-        parent_id=_text(record.parent_sid, 34) or None,
+        sid=checked_sid(record.sid, "CA"),
+        account_id=text(record.account_sid, 34),
+        parent_id=text(record.parent_sid, 34) or None,
         direction=direction,
         status=Status(record.status),
         from_address=from_address,
         to_address=to_address,
         from_user=user_part(from_address),
         to_user=user_part(to_address),
-        start_time=_time(record.start_time),
-        ring_time=_optional_time(record.ring_time),
-        answer_time=_optional_time(record.answer_time),
-        end_time=_optional_time(record.end_time),
-        duration=None if record.duration is None else _whole(record.duration),
-        engine=_text(record.engine, 255),
-        sip_call_id=_text(record.sip_call_id, 255),
-        sip_code=_whole(record.sip_code, _SMALL),
-        ended_by=_text(record.ended_by, 16),
-        reason=_text(record.reason, 1000),
-        error_code=_whole(record.error_code),
-        domain_id=_text(record.domain_sid, 34) or None,
-        sip_username=_text(record.sip_username, 255),
-        source_ip=_text(record.source_ip, 64),
-        region=_text(record.region, 32),
-        route_id=_whole(record.route_id) or None,
-        group_id=_whole(record.group_id) or None,
+        start_time=moment(record.start_time),
+        ring_time=optional_moment(record.ring_time),
+        answer_time=optional_moment(record.answer_time),
+        end_time=optional_moment(record.end_time),
+        duration=None if record.duration is None else whole(record.duration),
+        engine=text(record.engine, 255),
+        sip_call_id=text(record.sip_call_id, 255),
+        sip_code=whole(record.sip_code, SMALL),
+        ended_by=text(record.ended_by, 16),
+        reason=text(record.reason, 1000),
+        error_code=whole(record.error_code),
+        callback=callback_json(record.callback),
+        callbacks_sent=whole(record.callbacks_sent, SMALL),
+        domain_id=text(record.domain_sid, 34) or None,
+        sip_username=text(record.sip_username, 255),
+        source_ip=text(record.source_ip, 64),
+        region=text(record.region, 32),
+        route_id=whole(record.route_id) or None,
+        group_id=whole(record.group_id) or None,
         endpoint_id=None if direction is Direction.INBOUND else _endpoints.id_of(to_address),
     )
 
 
 def _recording(entry: RecordingEntry) -> Recording:
     return Recording(
-        sid=_sid(entry.sid, "RE"),
-        account_id=_text(entry.account_sid, 34),
-        call_id=_sid(entry.call_sid, "CA"),
-        source=_text(entry.source, 32),
-        channels=_whole(entry.channels, _SMALL),
-        track=_text(entry.track, 16),
-        start_time=_time(entry.start_time),
+        sid=checked_sid(entry.sid, "RE"),
+        account_id=text(entry.account_sid, 34),
+        call_id=checked_sid(entry.call_sid, "CA"),
+        source=text(entry.source, 32),
+        channels=whole(entry.channels, SMALL),
+        track=text(entry.track, 16),
+        start_time=moment(entry.start_time),
         status=Recording.Status(entry.status),
-        files=[_text(path, 4096) for path in entry.files],
-        error=_text(entry.error, 1000),
+        files=[text(path, 4096) for path in entry.files],
+        error=text(entry.error, 1000),
+        trim=entry.trim,
+        callback=callback_json(entry.callback),
+        conference_sid=text(entry.conference_sid, 34),
         updated=datetime.now(UTC),
     )
 
 
 def _notification(entry: NoteEntry) -> Notification:
     return Notification(
-        sid=_sid(entry.sid, "NO"),
-        account_id=_text(entry.account_sid, 34) or None,
-        call_id=_text(entry.call_sid, 34) or None,
-        time=_time(entry.time),
-        code=_whole(entry.code),
+        sid=checked_sid(entry.sid, "NO"),
+        account_id=text(entry.account_sid, 34) or None,
+        call_id=text(entry.call_sid, 34) or None,
+        time=moment(entry.time),
+        code=whole(entry.code),
         level=Notification.Level(entry.level),
-        message=_text(entry.message, 2000),
-        url=_text(entry.url, 4096),
-        method=_text(entry.method, 8),
-        response_status=_whole(entry.response_status, _SMALL),
-        response_body=_text(entry.response_body, 4096),
+        message=text(entry.message, 2000),
+        url=text(entry.url, 4096),
+        method=text(entry.method, 8),
+        response_status=whole(entry.response_status, SMALL),
+        response_body=text(entry.response_body, 4096),
     )
 
 
@@ -171,48 +190,6 @@ def user_part(address: str) -> str:
     is_sip = bool(colon) and scheme.lower() in ("sip", "sips")
     user, at, _ = (rest if is_sip else address.removeprefix("tel:")).partition("@")
     return "" if is_sip and not at else user[:255]
-
-
-def _sid(text: str, prefix: str) -> str:
-    if not is_sid(text, prefix):
-        raise ValueError(f"{text!r} is not a {prefix} identifier")
-    return text
-
-
-def _text(value: object, longest: int) -> str:
-    text = value if isinstance(value, str) else str(value)
-    if not text.isascii():  # SIP headers may carry bytes that are no UTF-8; they arrive as lone surrogates
-        text = text.encode("utf-8", "replace").decode()
-    return text.replace("\0", "")[:longest]
-
-
-def _whole(value: float, largest: int = _WHOLE) -> int:
-    return max(0, min(int(value), largest))
-
-
-def _time(value: float) -> datetime:
-    return datetime.fromtimestamp(value, UTC)
-
-
-def _optional_time(value: float | None) -> datetime | None:
-    return None if value is None else _time(value)
-
-
-def _json(value: Any) -> Any:
-    """Return the value as PostgreSQL's jsonb takes it: no NUL, no lone surrogate, no NaN."""
-    match value:
-        case str():
-            return _text(value, 65_536)
-        case dict():
-            return {_text(key, 255): _json(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_json(item) for item in value]
-        case None | bool() | int():
-            return value
-        case float() if value - value == 0:
-            return value
-        case _:
-            return _text(value, 65_536)
 
 
 class _EndpointMap:
@@ -254,6 +231,12 @@ def _write(rows: Sequence[Row]) -> None:
         Notification.objects.bulk_create((row for row in rows if isinstance(row, Notification)), ignore_conflicts=True)
         if recordings:
             _write_recordings(recordings)
+        outbox.write([row for row in rows if isinstance(row, WebhookDelivery)])
+        for row in rows:
+            if isinstance(row, Command):
+                Command.objects.filter(pk=row.pk, done_at=None).update(
+                    done_at=row.done_at, ok=row.ok, outcome=row.outcome
+                )
 
 
 def _write_calls(calls: dict[str, Call]) -> None:
@@ -298,15 +281,17 @@ def _record(call: Call) -> CallRecord:
         start_time=call.start_time.timestamp(),
         engine=call.engine,
         parent_sid=call.parent_id or "",
-        ring_time=_epoch(call.ring_time),
-        answer_time=_epoch(call.answer_time),
-        end_time=_epoch(call.end_time),
+        ring_time=epoch(call.ring_time),
+        answer_time=epoch(call.answer_time),
+        end_time=epoch(call.end_time),
         duration=call.duration,
         sip_call_id=call.sip_call_id,
         sip_code=call.sip_code,
         ended_by=call.ended_by,
         reason=call.reason,
         error_code=call.error_code,
+        callback=callback_spec(call.callback),
+        callbacks_sent=call.callbacks_sent,
         domain_sid=call.domain_id or "",
         sip_username=call.sip_username,
         source_ip=call.source_ip,
@@ -314,10 +299,6 @@ def _record(call: Call) -> CallRecord:
         route_id=call.route_id or 0,
         group_id=call.group_id or 0,
     )
-
-
-def _epoch(value: datetime | None) -> float | None:
-    return None if value is None else value.timestamp()
 
 
 def open_recordings(engine: str) -> list[RecordingEntry]:
@@ -335,6 +316,9 @@ def open_recordings(engine: str) -> list[RecordingEntry]:
             status=row.status,
             files=tuple(row.files),
             error=row.error,
+            trim=row.trim,
+            callback=callback_spec(row.callback),
+            conference_sid=row.conference_sid,
         )
         for row in found.order_by("start_time")
     ]

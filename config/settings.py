@@ -138,6 +138,10 @@ SIP_STATUS_MAP = env.str("SIP_STATUS_MAP", default="strict_twilio")
 SIP_STATUS_OVERRIDES: dict[str, str] = env.dict("SIP_STATUS_OVERRIDES", default={})
 DIGEST_ATTEMPTS = env.int("DIGEST_ATTEMPTS", default=3)
 SAY_VOICE = env.str("SAY_VOICE", default="en-us")
+# Seconds from a failed callback to the next attempt; one number for each further attempt.
+WEBHOOK_RETRY_SECONDS: list[float] = env.list(
+    "WEBHOOK_RETRY_SECONDS", cast=float, default=[30, 120, 600, 1800, 3600, 10800]
+)
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=10.0)
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 
