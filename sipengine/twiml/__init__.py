@@ -1,6 +1,7 @@
 """PURE: TwiML: `parse` turns the bytes of a document into frozen verbs, and remarks with Twilio's codes."""
 
-from sipengine.twiml.reader import MAX_BODY, parse
+from sipengine.twiml.markup import MAX_BODY
+from sipengine.twiml.reader import parse
 from sipengine.twiml.verbs import (
     Address,
     BadNoun,
