@@ -8,13 +8,15 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
-from routing import sipuri
+from routing import overrides, sipuri
 from routing.errors import lookup
 
 EVENTS = ("initiated", "ringing", "answered", "completed")
+RECORDING_EVENTS = ("in-progress", "completed", "absent")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")
 _CALLER_ID = re.compile(r"[A-Za-z0-9+\-_.]+\Z")
 _NOT_IN_USERNAMES = re.compile(r"[\s:\"\\@<>]|[^\x21-\uffff]")
+_PREFIX = re.compile(r"\+?[0-9*#]*\Z")
 _PATTERN = re.compile(r"[^\s@*]*\*?\Z")
 
 
@@ -54,16 +56,23 @@ def validate_host(text: str) -> None:
 
 
 def validate_url(text: str) -> None:
-    """Refuse what cannot be requested: Twilio's rules ask for http or https and a host name without underscores."""
+    """Refuse what cannot be requested: Twilio's rules ask for http or https and a host name without underscores.
+
+    A user and password before the host are allowed, and so are connection overrides after # if they are in range.
+    """
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname or "", parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise ValidationError(f"This is not a URL ({error}): write for example https://example.com/voice.") from error
-    if parts.scheme not in ("http", "https") or not host or re.search(r"\s", text):
-        raise ValidationError("Write an absolute URL that begins with http:// or https:// and has no spaces.")
+        raise with_code(11100, f"This is not a URL ({error}): write for example https://example.com/voice.") from error
+    if parts.scheme not in ("http", "https") or not host or port == 0 or re.search(r"\s", text):
+        raise with_code(11100, "Write an absolute URL that begins with http:// or https:// and has no spaces.")
     if "_" in host:
-        raise ValidationError(f"The host name {host} has an underscore, which host names may not have: use a hyphen.")
+        raise with_code(11100, f"The host name {host} has an underscore, which host names may not have: use a hyphen.")
+    try:
+        overrides.parse(parts.fragment)
+    except overrides.OverrideError as error:
+        raise with_code(11243, f"After the # of the URL: {error.message}.") from error
 
 
 def validate_caller_id(text: str) -> None:
@@ -87,6 +96,12 @@ def validate_pattern(text: str) -> None:
         )
 
 
+def validate_prefix(text: str) -> None:
+    """Refuse a beginning of a telephone number that none has: it goes before digits, and so does what is prepended."""
+    if not _PREFIX.match(text):
+        raise ValidationError("Write the digits (also * and #) as they are dialled, such as +49 or 00, without spaces.")
+
+
 def validate_password(text: str) -> None:
     """Refuse a password that Twilio refuses for a SIP credential."""
     rules = (
@@ -98,12 +113,12 @@ def validate_password(text: str) -> None:
         raise with_code(21243, f"The password needs {', '.join(missing)}.")
 
 
-def normal_events(text: str) -> str:
-    """Return the named call progress events in their order in time; raise for a name that is none."""
+def normal_events(text: str, known: tuple[str, ...] = EVENTS) -> str:
+    """Return the named events in their order in time; raise for a name that is none."""
     names = set(text.replace(",", " ").split())
-    if unknown := sorted(names - set(EVENTS)):
-        raise ValidationError(f"{unknown[0]} is no call progress event: choose from {', '.join(EVENTS)}.")
-    return " ".join(event for event in EVENTS if event in names)
+    if unknown := sorted(names - set(known)):
+        raise ValidationError(f"{unknown[0]} is no event: choose from {', '.join(known)}.")
+    return " ".join(event for event in known if event in names)
 
 
 def parse_headers(text: str) -> tuple[tuple[str, str], ...]:
