@@ -5,13 +5,13 @@ Sources: Twilio's pages of `<Dial>` and its nouns; design conformance §1.2, 1.3
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lxml import etree
 
 from routing import sipuri
+from routing.outbound import BAD_NUMBER, plain_number
 from routing.sipuri import SipUri, SipUriError
 from sipengine.twiml.accepted import CHILDREN, NOUNS, WHY_NOT
 from sipengine.twiml.elements import Elements, hint, take_callback
@@ -37,12 +37,8 @@ MAX_IDENTITY = 256
 MAX_ROOM_NAME = 128
 
 BAD_CHILD = 13215
-BAD_NUMBER = 13223
 BAD_CREDENTIALS = 13249
 TOO_MANY = 13250
-
-_SEPARATORS = re.compile(r"[\s().\-/]")
-_NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 
 
 def read_dial(elements: Elements, element: etree._Element) -> Dial:
@@ -192,13 +188,12 @@ def _number_noun(elements: Elements, element: etree._Element) -> Number | BadNou
 
 
 def _number(text: str) -> Number | BadNoun:
-    """Return a telephone number without its separators; star and number sign are for feature codes of a PBX."""
-    digits = _SEPARATORS.sub("", text)
-    if _NUMBER.fullmatch(digits):
-        return Number(digits)
-    noun = "Sip" if "@" in text or text.startswith("sip") else "Client" if text.startswith("client:") else ""
-    hint = f"; a {noun} goes into <{noun}>" if noun else ", + and country code first"
-    return BadNoun(text, BAD_NUMBER, f"<Number> {shown(text)} is no telephone number: give digits{hint}")
+    number = plain_number(text)
+    if number:
+        return Number(number)
+    noun = "Sip" if "@" in text or text.startswith("sip:") else "Client" if text.startswith("client:") else ""
+    fix = f"write it in a <{noun}>" if noun else "give digits, with + and the country code for international numbers"
+    return BadNoun(text, BAD_NUMBER, f"{shown(text)!r} is no telephone number: {fix}")
 
 
 def _client(elements: Elements, element: etree._Element) -> Client | BadNoun:
