@@ -30,4 +30,6 @@ class CallsConfig(AppConfig):
     verbose_name = "Call log"
 
     def ready(self) -> None:
+        from calls import client_settings as client_settings  # registers its checks
+
         post_migrate.connect(schedule_reaping, sender=self, dispatch_uid="calls.reap")

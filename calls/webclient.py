@@ -1,13 +1,13 @@
 """asyncio: the HTTP requests of a call. TwiML is fetched here, signed as Twilio signs (X-Twilio-Signature), with its
-time-outs, retries, redirects and size cap. Nothing here knows of legs or media.
+time-outs, retries, redirects, authentication and size cap. Nothing here knows of legs or media.
 
 Source: Twilio's webhook security, connection overrides and TwiML request pages (design conformance §1.1, §1.11).
 """
 
 from __future__ import annotations
 
-import base64
 import secrets
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +16,10 @@ from urllib.parse import urlencode, urljoin
 import aiohttp
 from yarl import URL
 
+from calls import webauth
+from calls.guarded import AddressDenied, ClientPolicy
 from calls.webhooks import (
-    USER_AGENT,
+    BAD_URL,
     Overrides,
     WebhookError,
     connection_overrides,
@@ -76,6 +78,8 @@ class _Request:
     policy: Overrides
     started: float
     token: str  # the same for every try, so that the application can tell a retry from another request
+    user_agent: str
+    authorization: str | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -85,17 +89,30 @@ class _Request:
 class FetchError(Exception):
     """A request failed; `code` is Twilio's error code, `status` the HTTP status if there was an answer."""
 
-    def __init__(self, code: int, message: str, url: str, method: str, status: int = 0, body: bytes = b"") -> None:
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        url: str,
+        method: str,
+        status: int = 0,
+        body: bytes = b"",
+        content_type: str = "",
+    ) -> None:
         super().__init__(message)
         self.code, self.message, self.url, self.method = code, message, url, method
-        self.status, self.body = status, body
+        self.status, self.body, self.content_type = status, body, content_type
 
 
 class WebClient:
-    """Fetches documents. One per engine, so that connections are kept alive between calls."""
+    """Fetches documents. One per process, so that connections are kept alive between calls.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    The session is one of `guarded.open_session`.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, policy: ClientPolicy | None = None) -> None:
         self._session = session
+        self._user_agent = (policy or ClientPolicy()).user_agent
 
     async def fetch(
         self,
@@ -104,18 +121,23 @@ class WebClient:
         parameters: Parameters,
         auth_token: str,
         cookies: Cookies,
+        idempotency_token: str | None = None,
     ) -> Fetched:
         """Request `url` and return its answer of 2xx; raise `FetchError` for anything else.
 
         `cookies` are the call's own, sent and updated here. The signature covers the URL without fragment and user
-        information, and for POST the parameters.
+        information, and for POST the parameters. Every try that the URL's retry policy allows has the same token,
+        `idempotency_token` if there is one: so has a message that is sent again by somebody else.
         """
         try:
             policy = connection_overrides(url)
         except WebhookError as error:
             raise FetchError(error.code, error.message, url, method) from None
-        token, sendable = secrets.token_hex(16), [(name, _utf8(value)) for name, value in parameters]
-        request = _Request(url, method, sendable, auth_token, cookies, policy, time.monotonic(), token)
+        sendable = [(name, _utf8(value)) for name, value in parameters]
+        token = idempotency_token or secrets.token_hex(16)
+        request = _Request(
+            url, method, sendable, auth_token, cookies, policy, time.monotonic(), token, self._user_agent
+        )
         for _ in range(policy.retries):
             try:
                 return await self._follow(request)
@@ -127,15 +149,30 @@ class WebClient:
     async def _follow(self, request: _Request) -> Fetched:
         """Send the request and those that its answers redirect to, each signed for its own URL."""
         for _ in range(MAX_REDIRECTS + 1):
-            answer, location = await self._once(request)
+            answer, location = await self._authenticated(request)
             if location is None:
                 return answer
             request = _redirected(request, answer.status, location)
         raise FetchError(11215, f"more than {MAX_REDIRECTS} redirects", request.url, request.method)
 
+    async def _authenticated(self, request: _Request) -> tuple[Fetched, str | None]:
+        """Send the request; once more with an answer to the server's digest challenge if it has one."""
+        login = credentials(request.url)
+        if login is None:
+            return await self._once(request)
+        try:
+            return await self._once(replace(request, authorization=webauth.basic(login)))
+        except _Unauthorized as error:
+            target, _, _ = _wire_form(request)
+            path = URL(target, encoded=True).raw_path_qs
+            answer = webauth.digest(error.challenges, login, request.method, path, secrets.token_hex(8))
+            if answer is None:
+                raise
+        return await self._once(replace(request, authorization=answer))
+
     async def _once(self, request: _Request) -> tuple[Fetched, str | None]:
         """Send one request; return its answer, and where it redirects to."""
-        url, method, policy, left = request.url, request.method, request.policy, request.seconds_left
+        policy, left = request.policy, request.seconds_left
         target, body, headers = _wire_form(request)
         timeout = aiohttp.ClientTimeout(
             total=max(left, 0.001),
@@ -144,38 +181,29 @@ class WebClient:
         )
         try:
             async with self._session.request(
-                method, URL(target, encoded=True), data=body, headers=headers, timeout=timeout, allow_redirects=False
+                request.method,
+                URL(target, encoded=True),
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 content = await _read_capped(response)
                 request.cookies.keep(response)
                 return self._judge(request, response, content)
-        except aiohttp.ConnectionTimeoutError:
-            raise FetchError(11201, f"no connection within {policy.connect_timeout:g} s", url, method) from None
-        except TimeoutError:
-            seconds = min(policy.read_timeout, policy.total_timeout)
-            raise FetchError(11203, f"no answer within {seconds:g} s", url, method) from None
-        except aiohttp.ClientConnectorDNSError as error:
-            raise FetchError(11210, f"host name not found: {error.host}", url, method) from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise FetchError(11237, f"the server's certificate is not accepted: {error}", url, method) from None
-        except aiohttp.ClientConnectorSSLError as error:
-            raise FetchError(11220, f"no TLS with this server: {error.strerror or error}", url, method) from None
-        except aiohttp.ClientConnectorError as error:
-            raise FetchError(11202, f"connection refused: {error.strerror or error}", url, method) from None
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            raise _Lost(url, method) from None
-        except (aiohttp.ClientError, ValueError) as error:
-            raise FetchError(11206, f"not a valid HTTP answer: {error}", url, method) from None
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise _explained(error, request) from None
 
     @staticmethod
     def _judge(request: _Request, response: aiohttp.ClientResponse, content: bytes) -> tuple[Fetched, str | None]:
         url, method = request.url, request.method
         status = response.status
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         answer = Fetched(
             url=url,
             method=method,
             status=status,
-            content_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+            content_type=content_type,
             body=content,
             seconds=time.monotonic() - request.started,
             headers={name.lower(): value for name, value in response.headers.items()},
@@ -186,9 +214,11 @@ class WebClient:
                 raise FetchError(11216, f"HTTP {status} without a Location", url, method, status)
             return answer, location
         if not 200 <= status < 300:
-            raise FetchError(
-                11200, f"HTTP {status} {response.reason or ''}".strip(), url, method, status, content[:4096]
-            )
+            text = f"HTTP {status} {response.reason or ''}".strip()
+            if status == 401:
+                challenges = response.headers.getall("WWW-Authenticate", [])
+                raise _Unauthorized(challenges, text, url, method, content[:4096], content_type)
+            raise FetchError(11200, text, url, method, status, content[:4096], content_type)
         return answer, None
 
 
@@ -199,10 +229,69 @@ class _Lost(FetchError):
         super().__init__(11206, "the server closed the connection without an answer", url, method)
 
 
+class _Denied(FetchError):
+    """The address may not be connected to, now or later (`calls.urlguard`)."""
+
+    def __init__(self, url: str, method: str, denied: AddressDenied) -> None:
+        host = URL(url).host
+        super().__init__(
+            11210,
+            f"host {host} may not be asked: {denied.address} is {denied.why}; WEBHOOK_ALLOW_NETWORKS can allow it",
+            url,
+            method,
+        )
+
+
+class _Unauthorized(FetchError):
+    """HTTP 401; `challenges` are its WWW-Authenticate headers."""
+
+    def __init__(
+        self, challenges: Sequence[str], message: str, url: str, method: str, body: bytes, content_type: str
+    ) -> None:
+        super().__init__(11200, message, url, method, 401, body, content_type)
+        self.challenges = challenges
+
+
+# Codes of OpenSSL (X509_V_ERR_…) that have an error code of their own.
+_CERTIFICATE_CODES = {62: 11235, 64: 11235, 10: 11236}
+
+
+def _explained(error: Exception, request: _Request) -> FetchError:
+    """Return what the client's exception means for the operator."""
+    url, method, policy = request.url, request.method, request.policy
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return FetchError(11201, f"no connection within {policy.connect_timeout:g} s", url, method)
+        case TimeoutError():
+            seconds = min(policy.read_timeout, policy.total_timeout)
+            return FetchError(11203, f"no answer within {seconds:g} s", url, method)
+        case aiohttp.ClientConnectorDNSError():
+            return FetchError(11210, f"host name not found: {error.host}", url, method)
+        case aiohttp.ClientConnectorCertificateError():
+            reason = error.certificate_error
+            code = reason.verify_code if isinstance(reason, ssl.SSLCertVerificationError) else 0
+            text = f"the server's certificate is not accepted: {error}"
+            return FetchError(_CERTIFICATE_CODES.get(code, 11237), text, url, method)
+        case aiohttp.ClientConnectorSSLError():
+            return FetchError(11220, f"no TLS with this server: {error.strerror or error}", url, method)
+        case aiohttp.ClientConnectorError(os_error=AddressDenied() as denied):
+            return _Denied(url, method, denied)
+        case aiohttp.ClientConnectorError():
+            return FetchError(11202, f"connection refused: {error.strerror or error}", url, method)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return _Lost(url, method)
+        case aiohttp.InvalidURL():
+            return FetchError(BAD_URL, f"not an address that can be asked: {error}", url, method)
+        case _:
+            return FetchError(11206, f"not a valid HTTP answer: {error}", url, method)
+
+
 def _retry_on(error: FetchError, policy: Overrides) -> bool:
     """Say whether the retry policy covers this failure (`rp=ct` by default)."""
     if isinstance(error, _Lost):
         return True
+    if isinstance(error, _Denied):
+        return False
     kinds = {11201: "ct", 11202: "ct", 11210: "ct", 11203: "rt"}
     kind = kinds.get(error.code, f"{error.status // 100}xx" if error.status else "")
     return "all" in policy.retry_on or kind in policy.retry_on
@@ -214,15 +303,15 @@ def _wire_form(request: _Request) -> tuple[str, bytes | None, dict[str, str]]:
     parameters = request.parameters
     target = signed_url(request.url) if post else with_query(request.url, list(parameters))
     headers = {
-        "User-Agent": USER_AGENT,
+        "User-Agent": request.user_agent,
         "X-Twilio-Signature": sign(request.auth_token, target, parameters if post else ()),
         "I-Twilio-Idempotency-Token": request.token,
         "Accept": "*/*",
     }
     if post:
         headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
-    if login := _basic_auth(request.url):
-        headers["Authorization"] = login
+    if request.authorization:
+        headers["Authorization"] = request.authorization
     if cookies := request.cookies.header(URL(target, encoded=True)):
         headers["Cookie"] = cookies
     return target, urlencode(list(parameters)).encode() if post else None, headers
@@ -254,9 +343,3 @@ async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
             response.close()
             break
     return bytes(content[: MAX_BODY + 1])
-
-
-def _basic_auth(url: str) -> str | None:
-    """Return the Authorization header of a URL that holds user and password (RFC 7617)."""
-    found = credentials(url)
-    return "Basic " + base64.b64encode(":".join(found).encode()).decode() if found else None

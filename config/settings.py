@@ -137,6 +137,9 @@ DIAL_TIMEOUT_BUFFER = env.float("DIAL_TIMEOUT_BUFFER", default=5.0)
 SIP_STATUS_MAP = env.str("SIP_STATUS_MAP", default="strict_twilio")
 SIP_STATUS_OVERRIDES: dict[str, str] = env.dict("SIP_STATUS_OVERRIDES", default={})
 DIGEST_ATTEMPTS = env.int("DIGEST_ATTEMPTS", default=3)
+WEBHOOK_USER_AGENT = env.str("WEBHOOK_USER_AGENT", default="TwilioProxy/1.1")
+WEBHOOK_DENY_NETWORKS: list[str] = env.list("WEBHOOK_DENY_NETWORKS", default=[])
+WEBHOOK_ALLOW_NETWORKS: list[str] = env.list("WEBHOOK_ALLOW_NETWORKS", default=[])
 SAY_VOICE = env.str("SAY_VOICE", default="en-us")
 # Seconds from a failed callback to the next attempt; one number for each further attempt.
 WEBHOOK_RETRY_SECONDS: list[float] = env.list(

@@ -51,7 +51,12 @@ LAYERS = (  # the first one that matches
     # The admin shows the queue of background tasks too, which belongs to no app of ours.
     layer("admin", "routing.admin*", ours="pure routing admin", others=WEB + " django_q", never="asyncio"),
     layer("routing", "routing routing.*", ours="pure routing", others=WEB, never="asyncio"),
-    layer("webclient", "calls.webclient", ours="pure webclient", others="aiohttp yarl"),
+    layer(
+        "webclient",
+        "calls.webclient calls.guarded calls.callback_request",
+        ours="pure webclient",
+        others="aiohttp yarl",
+    ),
     layer(
         "calls", "calls calls.*", ours="pure routing admin webclient calls", others=WEB + " django_q", never="asyncio"
     ),
