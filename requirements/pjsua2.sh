@@ -35,7 +35,7 @@ fail() {
 
 wheel_key() {
     local config
-    config=$({ cat "$here/pjsua2_config_site.h"; printf '%s\n' "${CONFIGURE[@]}" "$LIBRARY_CFLAGS" "$WRAPPER_CFLAGS"; } | sha256sum)
+    config=$({ cat "$here/pjsua2_config_site.h" "$here/pjsua2.patch"; printf '%s\n' "${CONFIGURE[@]}" "$LIBRARY_CFLAGS" "$WRAPPER_CFLAGS"; } | sha256sum)
     "$python" -c 'import platform, sys, sysconfig
 print(sys.argv[1][:12], sysconfig.get_config_var("SOABI"), platform.machine(), sep="-")' "$config"
 }
@@ -136,6 +136,12 @@ source_version() {
     sed -n 's/^export PJ_VERSION_\(MAJOR\|MINOR\|REV\) *:= *\([0-9][0-9]*\).*/\2/p' "$work/source/version.mak" | paste -sd.
 }
 
+# No fuzz: a change that only nearly fits may land in the wrong function.
+patch_source() {
+    cd "$work/source" && patch --strip=1 --fuzz=0 --forward <"$here/pjsua2.patch" ||
+        { echo "requirements/pjsua2.patch does not fit this pjproject: adapt it, or set PJPROJECT_SOURCE to a version that it fits (2.17)"; return 1; }
+}
+
 configure_library() {
     cd "$work/source"
     cp "$here/pjsua2_config_site.h" pjlib/include/pj/config_site.h
@@ -196,6 +202,7 @@ build_wheel() {
     : >"$log"
     echo "Building pjsua2, once for this user (log: $log)"
     get_source
+    phase "Patching pjproject $version" patch_source
     phase "Configuring pjproject $version" configure_library
     phase "Compiling the library" compile_library
     phase "Preparing the Python build" prepare_build_tools

@@ -7,7 +7,7 @@
 
 /* Call legs in one process; the stock library allows 4. */
 #define PJSUA_MAX_CALLS 1024
-#define PJSUA_MAX_ACC 64
+#define PJSUA_MAX_ACC 256
 #define PJSUA_MAX_PLAYERS 1024
 #define PJSUA_MAX_RECORDERS 1024
 #define PJSUA_MAX_CONF_PORTS 4096
