@@ -19,8 +19,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from calls.models import Call, Recording
+from calls.recordings import path_of
 from calls.status import TERMINAL
-from calls.tasks import path_of
 from routing import demo
 from routing.models import Endpoint
 from routing.sipuri import SipUri
