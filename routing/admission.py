@@ -15,6 +15,8 @@ from routing.answers import Admission, Application, Challenge, Deny, InviteFacts
 
 DOMAIN_NOT_FOUND = 32002
 NOT_ALLOWED = 32201
+SRTP_REQUIRED = 32208
+TLS_REQUIRED = 32209
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,14 @@ def authenticate(directory: Directory, facts: InviteFacts, secret: str, now: flo
     """Decide on an INVITE: let it in, challenge it, or refuse it.
 
     With both kinds of list mapped both must pass; with none nobody may call. Wrong credentials are challenged again
-    (`Challenge.failed`), and whoever sees the whole call counts them.
+    (`Challenge.failed`), and whoever sees the whole call counts them. What a secure domain asks of the call itself is
+    told only to those who passed: a stranger learns nothing of it.
     """
+    verdict = _identify(directory, facts, secret, now)
+    return _check_security(verdict, facts) if isinstance(verdict, Peer) else verdict
+
+
+def _identify(directory: Directory, facts: InviteFacts, secret: str, now: float) -> Admission:
     domain = directory.find(facts.host)
     if domain is None:
         return Deny(404, DOMAIN_NOT_FOUND, f"there is no SIP domain {facts.host}")
@@ -74,6 +82,17 @@ def _check_credentials(domain: Domain, facts: InviteFacts, secret: str, now: flo
     # stale=true lets the phone answer again by itself instead of asking its user for the password.
     stale = verdict.why in ("stale", "foreign-nonce")
     return Challenge(digest.challenge(realm, *bound, stale=stale), failed=not stale)
+
+
+def _check_security(peer: Peer, facts: InviteFacts) -> Peer | Deny:
+    name = peer.application.domain_name
+    if not peer.application.secure:
+        return peer
+    if facts.transport != "tls":
+        return Deny(403, TLS_REQUIRED, f"{name} takes secure calls only: this one came over {facts.transport.upper()}")
+    if not facts.srtp:
+        return Deny(488, SRTP_REQUIRED, f"{name} takes secure calls only: this one offers no SRTP")
+    return peer
 
 
 def _listed(source_ip: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:

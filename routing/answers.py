@@ -13,7 +13,8 @@ class InviteFacts:
     """What admission needs to know of an INVITE.
 
     `host` is the host part of the Request-URI without port; `source_ip` is where the packet came from;
-    `authorization` is the raw value of Proxy-Authorization (or Authorization), if there was one.
+    `authorization` is the raw value of Proxy-Authorization (or Authorization), if there was one; `transport` is what it
+    came over (udp, tcp, tls), and `srtp` says that its SDP offers encrypted media.
     """
 
     method: str
@@ -21,6 +22,8 @@ class InviteFacts:
     source_ip: str
     call_id: str
     authorization: str | None = None
+    transport: str = "udp"
+    srtp: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 
 
 def count_change(sender: type[Any], raw: bool = False, **_: Any) -> None:
-    """Tell engines that what admission needs has changed."""
+    """Tell engines that what admission or dialling needs has changed."""
     from routing.models import RoutingVersion
 
     if not raw:
@@ -31,6 +31,9 @@ class RoutingConfig(AppConfig):
             models.Credential,
             models.IpAccessControlList,
             models.IpAddress,
+            models.Endpoint,
+            models.Trunk,
+            models.TrunkRule,
         )
         for model in watched:
             post_save.connect(count_change, sender=model)

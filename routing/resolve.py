@@ -1,6 +1,7 @@
 """Reads the routing models and answers: who is let in, which account signs, where a dialled user leads.
 
-The engine gets frozen values only (`Directory`, `RegionInfo`); the web process gets the models it serves TwiML from.
+The engine gets frozen values only (`Directory`, `Dialplan`, `RegionInfo`); the web process gets the models it serves
+TwiML from.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Q
 
@@ -16,7 +18,10 @@ from routing.admission import Directory, Domain
 from routing.answers import Application
 from routing.digest import ha1
 from routing.fields import SecretError
-from routing.models import Account, Credential, Endpoint, Region, RingGroup, Route, RoutingVersion, SipDomain
+from routing.models import Account, Credential, Endpoint, Region, RingGroup, Route, RoutingVersion, SipDomain, Trunk
+from routing.outbound import Dialplan, Way, client_key
+from routing.outbound import Trunk as WayOut
+from routing.sipuri import SipUriError
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +58,7 @@ class Destination:
 
 
 def directory_version() -> int:
-    """Return a number that changes whenever `load_directory` or `regions` would answer something else."""
+    """Return a number that changes whenever `load_directory`, `load_dialplan` or `regions` would answer otherwise."""
     # In plain SQL, since engines ask once a second and nothing has changed mostly.
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT version FROM {RoutingVersion._meta.db_table} WHERE id = 1")
@@ -129,7 +134,38 @@ def _application(row: SipDomain) -> Application:
         fallback_method=row.voice_fallback_method,
         status_callback_url=row.voice_status_callback_url,
         status_callback_method=row.voice_status_callback_method,
+        enhanced_sip=row.account.enhanced_sip,
+        secure=row.secure,
     )
+
+
+def load_dialplan() -> Dialplan:
+    """Return the enabled trunks and endpoints of active accounts, as `<Number>` and `<Client>` reach them.
+
+    One that cannot be called, be it for a secret that cannot be decrypted, is left out and logged. Of two endpoints
+    with the same name the older one counts. Three queries.
+    """
+    trunks: dict[str, list[WayOut]] = {}
+    clients: dict[tuple[str, str], Way] = {}
+    callable_ones = Q(account__status=Account.Status.ACTIVE, enabled=True)
+    for trunk in Trunk.objects.filter(callable_ones).select_related("region").prefetch_related("rules"):
+        if way := _way(trunk):
+            rules = tuple(row.rule() for row in trunk.rules.all())
+            trunks.setdefault(trunk.account_id, []).append(WayOut(trunk.name, way, rules))
+    for endpoint in Endpoint.objects.filter(callable_ones).select_related("region").order_by("pk"):
+        key = (endpoint.account_id, client_key(endpoint.name))
+        if key not in clients and (way := _way(endpoint)):
+            clients[key] = way
+    return Dialplan({sid: tuple(ways) for sid, ways in trunks.items()}, clients)
+
+
+def _way(row: Trunk | Endpoint) -> Way | None:
+    try:
+        return row.way()
+    except (SipUriError, ValidationError, SecretError) as error:
+        text = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+        logger.error("%s %s is left out: %s", row._meta.verbose_name, row, text)
+        return None
 
 
 def domain_for(account: Account, name: str, sid: str = "") -> SipDomain | None:
@@ -155,7 +191,7 @@ def destination(account: Account, domain_name: str, user: str, domain_sid: str =
     candidates = (
         Route.objects.filter(domain=domain)
         .filter(Q(pattern=user) | Q(pattern__endswith="*"))
-        .select_related("group", "endpoint")
+        .select_related("group__account", "endpoint")
     )
     why: list[str] = []
     for route in candidates:

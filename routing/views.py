@@ -16,6 +16,7 @@ from routing import resolve, sipuri
 from routing.fields import SecretError
 from routing.models import Account, Endpoint, RingGroup
 from routing.resolve import Destination
+from routing.sid import is_sid
 from routing.voice import OVER, Context, Served, document, follow_up, spoken_test
 
 Handler = Callable[..., Served]
@@ -25,7 +26,7 @@ def signed(handler: Handler) -> Callable[..., HttpResponse]:
     """Let `handler(params, account, …)` answer requests that the account named by AccountSid has signed."""
 
     @csrf_exempt
-    @require_http_methods(["GET", "POST"])
+    @require_http_methods(["GET", "HEAD", "POST"])
     @wraps(handler)
     def view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         params = request.POST if request.method == "POST" else request.GET
@@ -44,7 +45,7 @@ def _signer(request: HttpRequest, params: QueryDict) -> Account | HttpResponse:
         return _refuse("The X-Twilio-Signature header is missing.")
     if not (sid := params.get("AccountSid", "")):
         return _refuse("The AccountSid parameter is missing.")
-    account = resolve.account_for(sid)
+    account = resolve.account_for(sid) if is_sid(sid, "AC") else None
     if account is None:
         return _refuse(f"There is no account {sid[:34]}.")
     if not account.is_active:
@@ -95,8 +96,17 @@ def context_of(params: QueryDict, query: QueryDict) -> Context:
     )
 
 
+def _text(params: QueryDict, name: str) -> str:
+    # PostgreSQL refuses queries with a NUL.
+    return params.get(name, "").replace("\0", "")
+
+
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 18 else 0
+
+
+def _group(account: Account, pk: int) -> RingGroup | None:
+    return RingGroup.objects.filter(pk=pk, account=account).select_related("account").first()
 
 
 def _nothing(what: str, context: Context) -> Served:
@@ -106,8 +116,8 @@ def _nothing(what: str, context: Context) -> Served:
 @signed
 def voice(params: QueryDict, account: Account, query: QueryDict) -> Served:
     """Answer a call to a SIP domain: what the first route that matches the dialled user says."""
-    user = dialled_user(params.get("To") or params.get("Called") or "")
-    found = resolve.destination(account, params.get("SipDomain", ""), user, params.get("SipDomainSid", ""))
+    user = dialled_user(_text(params, "To") or _text(params, "Called"))
+    found = resolve.destination(account, _text(params, "SipDomain"), user, _text(params, "SipDomainSid"))
     return document(found, Context(call_status=params.get("CallStatus", "")))
 
 
@@ -117,7 +127,7 @@ def dial_action_group(params: QueryDict, account: Account, query: QueryDict, pk:
     context = context_of(params, query)
     if context.dial_call_status in OVER:
         return follow_up(None, context, group_id=pk)
-    ring_group = RingGroup.objects.filter(pk=pk, account=account).first()
+    ring_group = _group(account, pk)
     # None: somebody has deleted the group while it rang, and the call ends.
     return follow_up(ring_group, context)
 
@@ -126,7 +136,7 @@ def dial_action_group(params: QueryDict, account: Account, query: QueryDict, pk:
 def group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
     """Answer what a call that was placed to a ring group runs: the group's `<Dial>`."""
     context = context_of(params, query)
-    ring_group = RingGroup.objects.filter(pk=pk, account=account).first()
+    ring_group = _group(account, pk)
     if ring_group is None:
         return _nothing(f"ring group {pk}", context)
     return document(Destination(ring_group, ("This call was placed to ring the group.",)), context)

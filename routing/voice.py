@@ -74,6 +74,7 @@ class _Draft:
     context: Context
     why: list[str]
     group_id: int = 0
+    most: int = MAX_NOUNS  # nouns in one Dial
     response: Any = field(default_factory=VoiceResponse)
 
     def served(self) -> Served:
@@ -98,6 +99,7 @@ def document(destination: Destination, context: Context = Context()) -> Served: 
             else:
                 _reject(draft)
         case RingGroup() as group:
+            draft.most = most_nouns(group)
             _ring_group(draft, group)
         case other:
             assert_never(other)
@@ -117,8 +119,14 @@ def follow_up(group: RingGroup | None, context: Context, group_id: int = 0) -> S
     elif group is None:
         _give_up(draft)
     else:
+        draft.most = most_nouns(group)
         _ring_group(draft, group)
     return draft.served()
+
+
+def most_nouns(group: RingGroup) -> int:
+    """Return how many members one `<Dial>` of the group may ring: one without the account's enhanced SIP features."""
+    return MAX_NOUNS if group.account.enhanced_sip else 1
 
 
 def spoken_test() -> Served:
@@ -134,18 +142,21 @@ def _ring_group(draft: _Draft, group: RingGroup) -> None:
     context = draft.context
     draft.group_id = group.pk or 0
     nouns = _member_nouns(draft, group)
-    sequential = group.strategy == RingGroup.Strategy.SEQUENTIAL
+    # Where only one may be dialled at a time, a parallel group still rings everybody: one after the other.
+    sequential = group.strategy == RingGroup.Strategy.SEQUENTIAL or draft.most == 1
     untried = nouns[context.start :] if sequential or not context.start else []
-    chosen = untried[:MAX_NOUNS]
+    chosen = untried[: draft.most]
     if not chosen:
         if not nouns:
             draft.why.append(f"Group {group} has no member that can be rung.")
         _fall_back(draft, group)
         return
     left = len(untried) - len(chosen)
-    draft.why.append(_ringing(group, len(chosen), left))
+    draft.why.append(_ringing(group, len(chosen), left, sequential))
+    if draft.most == 1 and group.strategy == RingGroup.Strategy.PARALLEL and len(nouns) > 1:
+        draft.why.append("They cannot ring at once: the account's enhanced SIP features are off.")
     start = context.start + len(chosen) if sequential else len(nouns)
-    attributes = _dial_attributes(group)
+    attributes = _dial_attributes(group, sequential=draft.most > 1)
     if (sequential and left) or group.fallback != RingGroup.Fallback.HANGUP:
         # Without a follow-up there is no action: the document ends, and with it the call, one request sooner.
         attributes = {"action": _action("voice-dial-action-group", group.pk or 0, context, start=start), **attributes}
@@ -154,9 +165,9 @@ def _ring_group(draft: _Draft, group: RingGroup) -> None:
         draft.why.append(f"If nobody answers: {_fallback_text(group)}.")
 
 
-def _ringing(group: RingGroup, count: int, left: int) -> str:
+def _ringing(group: RingGroup, count: int, left: int, sequential: bool) -> str:
     members = f"{count} member{'s' * (count != 1)}"
-    if group.strategy == RingGroup.Strategy.SEQUENTIAL:
+    if sequential:
         more = f" The next {left} follow in another Dial, through the action URL." if left else ""
         return f"Group {group} rings {members} one after the other, {group.ring_timeout} s each.{more}"
     more = f" {left} more are left out: make the group sequential or split it." if left else ""
@@ -207,19 +218,29 @@ def _unless_post(method: str) -> str:
     return "" if method == "POST" else method
 
 
-def _dial_attributes(group: RingGroup) -> dict[str, Any]:
-    """Return the attributes of the group's `<Dial>` that differ from the defaults."""
+def _dial_attributes(group: RingGroup, sequential: bool) -> dict[str, Any]:
+    """Return the attributes of the group's `<Dial>` that differ from the defaults; `sequential` if it may have that."""
     given: dict[str, tuple[Any, Any]] = {
         "timeout": (group.ring_timeout, 30),
         "time_limit": (group.time_limit, 14400),
         "answer_on_bridge": (group.answer_on_bridge, False),
-        "record": (group.record, RingGroup.Record.NO),
         "caller_id": (group.caller_id, ""),
         "hangup_on_star": (group.hangup_on_star, False),
         "ring_tone": (group.ring_tone, ""),
-        "sequential": (group.strategy == RingGroup.Strategy.SEQUENTIAL, False),
+        "sequential": (sequential and group.strategy == RingGroup.Strategy.SEQUENTIAL, False),
     }
-    return {name: value for name, (value, default) in given.items() if value != default}
+    return {name: value for name, (value, default) in given.items() if value != default} | _recording(group)
+
+
+def _recording(group: RingGroup) -> dict[str, str]:
+    if group.record == RingGroup.Record.NO:
+        return {}
+    given = {"record": group.record, "trim": "trim-silence" if group.trim else ""}
+    if group.recording_status_callback:
+        given["recording_status_callback"] = group.recording_status_callback
+        given["recording_status_callback_event"] = group.recording_status_callback_events
+        given["recording_status_callback_method"] = _unless_post(group.recording_status_callback_method)
+    return {name: value for name, value in given.items() if value}
 
 
 def _dial(draft: _Draft, nouns: Sequence[_Noun], attributes: dict[str, Any]) -> None:
@@ -254,9 +275,7 @@ def _fall_back(draft: _Draft, group: RingGroup) -> None:
             draft.context = replace(context, start=0, visited=(*context.visited, group.pk))
             _ring_group(draft, other)
         case RingGroup.Fallback.ENDPOINT if (endpoint := group.fallback_endpoint) and (noun := _noun(draft, endpoint)):
-            attributes = _dial_attributes(group)
-            attributes.pop("sequential", None)
-            _dial_endpoint(draft, endpoint, noun, attributes)
+            _dial_endpoint(draft, endpoint, noun, _dial_attributes(group, sequential=False))
         case RingGroup.Fallback.SAY:
             draft.response.say(group.fallback_text)
             draft.response.hangup()

@@ -125,6 +125,48 @@ def test_an_answer_of_another_call_is_challenged_again_without_blame() -> None:
     assert isinstance(verdict, Challenge) and not verdict.failed and verdict.header.endswith("stale=true")
 
 
+# --- a secure domain -----------------------------------------------------------------------------------------------
+
+
+def secure(of: Domain) -> Domain:
+    return replace(of, application=replace(of.application, secure=True))
+
+
+@pytest.mark.parametrize(
+    ("transport", "srtp", "denied"),
+    [
+        ("udp", False, (403, 32209)),
+        ("udp", True, (403, 32209)),
+        ("tcp", True, (403, 32209)),
+        ("tls", False, (488, 32208)),
+    ],
+)
+def test_a_secure_domain_asks_for_tls_and_srtp(transport: str, srtp: bool, denied: tuple[int, int]) -> None:
+    verdict = decide(secure(domain("192.0.2.0/24")), replace(FACTS, transport=transport, srtp=srtp))
+    assert isinstance(verdict, Deny) and (verdict.status, verdict.code) == denied
+    assert "pbx.example.com takes secure calls only" in verdict.text
+
+
+def test_a_secure_domain_takes_a_call_over_tls_with_srtp() -> None:
+    verdict = decide(secure(domain("192.0.2.0/24")), replace(FACTS, transport="tls", srtp=True))
+    assert isinstance(verdict, Peer)
+
+
+def test_another_domain_takes_calls_of_any_kind() -> None:
+    assert isinstance(decide(domain("192.0.2.0/24"), replace(FACTS, transport="udp", srtp=True)), Peer)
+
+
+def test_a_stranger_does_not_learn_that_a_domain_is_secure() -> None:
+    assert isinstance(decide(secure(domain(credentials=True))), Challenge)
+    verdict = decide(secure(domain("203.0.113.0/24")))
+    assert isinstance(verdict, Deny) and verdict.code == 32201
+
+
+def test_one_who_passed_is_told_that_the_domain_is_secure() -> None:
+    verdict = decide(secure(domain(credentials=True)), answered())
+    assert isinstance(verdict, Deny) and verdict.code == 32209
+
+
 # --- both lists mapped: both must pass -----------------------------------------------------------------------------
 
 

@@ -16,8 +16,19 @@ from routing import resolve
 from routing.admission import authenticate
 from routing.answers import Challenge, Deny, InviteFacts, Peer
 from routing.digest import ha1
-from routing.models import Account, Credential, CredentialList, IpAccessControlList, IpAddress, Region, SipDomain
+from routing.models import (
+    Account,
+    Credential,
+    CredentialList,
+    IpAccessControlList,
+    IpAddress,
+    Region,
+    SipDomain,
+    TrunkRule,
+)
+from routing.outbound import Dialplan, Way
 from routing.resolve import External
+from routing.sipuri import SipUri
 from tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +83,13 @@ class TestDirectory:
         assert (application.fallback_url, application.fallback_method) == ("https://b.example/", "POST")
         assert application.status_callback_url == "https://c.example/"
 
+    def test_an_application_says_what_its_account_and_domain_ask_for(self, account: Account) -> None:
+        rows.domain(account)
+        rows.domain(rows.account("Plain", enhanced_sip=False), "plain.example.com", secure=True)
+        found = resolve.load_directory().domains
+        asked = {name: (domain.application.enhanced_sip, domain.application.secure) for name, domain in found.items()}
+        assert asked == {"calls.example.com": (True, False), "plain.example.com": (False, True)}
+
     def test_ha1s_are_made_with_the_domain_as_realm(self, account: Account) -> None:
         credentials(account, rows.domain(account), "alice", "bob")
         found = resolve.load_directory().domains["calls.example.com"]
@@ -119,12 +137,99 @@ class TestDirectory:
             resolve.load_directory()
 
 
+class TestDialplan:
+    def test_a_number_goes_through_the_first_trunk_in_order_with_a_rule(self, account: Account) -> None:
+        rows.trunk(account, "+1", name="US")
+        rows.trunk(account, TrunkRule(prefix="+49", strip=3, prepend="0"), "+", name="DE", uri="sip:de.example")
+        way = resolve.load_dialplan().number(account.sid, "+4930123")
+        assert way == Way(SipUri("030123", "de.example"))
+
+    def test_a_trunk_carries_its_way_login_and_caller_id(self, account: Account) -> None:
+        rows.trunk(
+            account,
+            "",
+            transport="tls",
+            srtp="mandatory",
+            region=Region.objects.get(code="de1"),
+            username="user",
+            password="secret",
+            caller_id="+4930999",
+        )
+        way = resolve.load_dialplan().number(account.sid, "100")
+        uri = SipUri("100", "carrier.example", transport="tls", region="de1", srtp="mandatory")
+        assert way == Way(uri, "user", "secret", "+4930999")
+
+    def test_trunks_and_rules_are_in_the_order_of_their_positions(self, account: Account) -> None:
+        carrier = rows.trunk(account, "+49", "+", position=2)
+        carrier.rules.filter(prefix="+49").update(position=9)
+        rows.trunk(account, "1", name="First", position=1)
+        first, second = resolve.load_dialplan().trunks[account.sid]
+        assert (first.name, [rule.prefix for rule in second.rules]) == ("First", ["+", "+49"])
+
+    def test_an_endpoint_is_a_client_by_its_name(self, account: Account) -> None:
+        rows.endpoint(
+            account,
+            "Alice",
+            transport="tcp",
+            region=Region.objects.get(code="ie1"),
+            srtp="optional",
+            username="alice",
+            password="secret",
+            headers="X-A: 1",
+        )
+        uri = SipUri("alice", "198.51.100.7", None, "tcp", "ie1", headers=(("X-A", "1"),), srtp="optional")
+        assert resolve.load_dialplan().client(account.sid, "ALICE") == Way(uri, "alice", "secret")
+
+    def test_of_two_endpoints_of_one_name_the_older_counts(self, account: Account) -> None:
+        rows.endpoint(account, "zoe", uri="sip:first@h")
+        rows.endpoint(account, "Zoe", uri="sip:second@h")
+        assert resolve.load_dialplan().client(account.sid, "ZOE").uri.user == "first"
+
+    def test_what_is_disabled_or_of_an_inactive_account_is_not_there(self, account: Account) -> None:
+        closed = rows.account("Closed", status="closed")
+        for owner, enabled in ((account, False), (closed, True)):
+            rows.endpoint(owner, enabled=enabled)
+            rows.trunk(owner, "", enabled=enabled)
+        assert resolve.load_dialplan() == Dialplan({}, {})
+
+    def test_what_cannot_be_called_is_left_out_and_logged(
+        self, account: Account, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rows.endpoint(account, uri="sip:a b@h")
+        rows.endpoint(account, "Bob", headers="Via: x")
+        rows.endpoint(account, "Carol")
+        assert set(resolve.load_dialplan().clients) == {(account.sid, "carol")}
+        assert "endpoint Alice is left out: SIP URI: white space inside" in caplog.text
+        assert "endpoint Bob is left out: Line 1: Via may not be sent" in caplog.text
+
+    def test_its_queries_do_not_grow_with_the_tables(
+        self, account: Account, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        region = Region.objects.get(code="ie1")
+        for number in range(3):
+            rows.trunk(account, "+49", "+", name=f"Trunk {number}", region=region)
+            rows.endpoint(account, f"Phone {number}", region=region)
+        with django_assert_num_queries(3):
+            resolve.load_dialplan()
+
+
 class TestLostKeys:
-    def lose_key_of(self, table: str, column: str, sid: str) -> None:
+    def lose_key_of(self, table: str, column: str, key: str | int) -> None:
         """Encrypt one value with a key that is then forgotten."""
         foreign = "enc1:" + Fernet(Fernet.generate_key()).encrypt(b"x").decode()
+        primary = "sid" if isinstance(key, str) else "id"
         with connection.cursor() as cursor:
-            cursor.execute(f"UPDATE {table} SET {column} = %s WHERE sid = %s", [foreign, sid])
+            cursor.execute(f"UPDATE {table} SET {column} = %s WHERE {primary} = %s", [foreign, key])
+
+    def test_a_trunk_whose_password_cannot_be_read_is_left_out(
+        self, account: Account, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        lost = rows.trunk(account, "", name="Lost", username="u", password="p")
+        rows.trunk(account, "", name="Kept", username="u", password="p")
+        self.lose_key_of("routing_trunk", "password", lost.pk)
+        (kept,) = resolve.load_dialplan().trunks[account.sid]
+        assert kept.name == "Kept"
+        assert "trunk Lost is left out" in caplog.text and "FIELD_ENCRYPTION_KEYS" in caplog.text
 
     def test_only_the_credential_that_cannot_be_read_is_left_out(
         self, account: Account, caplog: pytest.LogCaptureFixture
@@ -169,10 +274,21 @@ class TestVersion:
         assert moved()
         account.save()
         assert moved()
+        phone = rows.endpoint(account)
+        assert moved()
+        phone.delete()
+        assert moved()
+        carrier = rows.trunk(account, "+49")
+        assert moved()
+        carrier.rules.get().delete()
+        assert moved()
+        carrier.delete()
+        assert moved()
 
-    def test_it_stays_when_an_endpoint_changes(self, account: Account) -> None:
+    def test_it_stays_when_a_group_or_route_changes(self, account: Account) -> None:
+        domain = rows.domain(account)
         before = resolve.directory_version()
-        rows.endpoint(account)
+        rows.route(domain, "100", group=rows.group(account))
         assert resolve.directory_version() == before
 
     def test_it_counts_even_if_its_row_was_lost(self, account: Account) -> None:

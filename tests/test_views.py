@@ -108,6 +108,16 @@ class TestVoice:
         rows.route(rows.domain(account, is_default=True), "+1555*", group=group)
         assert verbs(caller.post(To="+15550100", SipDomain="")) == ["Dial"]
 
+    def test_head_is_answered_without_a_body(self, caller: Caller, route: Route) -> None:
+        query = "/voice/?" + urlencode(caller.params())
+        signature = RequestValidator(caller.token).compute_signature(caller.base + query, {})
+        response = caller.client.head(query, headers={"X-Twilio-Signature": signature})
+        assert (response.status_code, response.content) == (200, b"")
+
+    @pytest.mark.parametrize("name", ["To", "SipDomain", "SipDomainSid", "CallStatus"])
+    def test_a_nul_in_a_parameter_is_no_error(self, caller: Caller, route: Route, name: str) -> None:
+        assert caller.post(**{name: "sip:1\0@calls.example.com"}).status_code == 200
+
     def test_an_account_without_domains_rejects(self, caller: Caller) -> None:
         assert verbs(caller.post()) == ["Reject"]
 
@@ -158,8 +168,21 @@ class TestSignature:
     def test_a_request_without_account_is_refused(self, caller: Caller) -> None:
         assert "AccountSid parameter is missing" in self.refusal(caller.post(AccountSid=""))
 
-    def test_an_unknown_account_is_refused(self, caller: Caller) -> None:
-        assert "There is no account AC1" in self.refusal(caller.post(AccountSid="AC1"))
+    @pytest.mark.parametrize("sid", ["AC1", "AC" + "0" * 32, "AC\0", "x" * 5000])
+    def test_an_unknown_account_is_refused(self, caller: Caller, sid: str) -> None:
+        assert f"There is no account {sid[:34]}" in self.refusal(caller.post(AccountSid=sid))
+
+    @pytest.mark.parametrize(
+        ("body", "content_type"),
+        [
+            (b'{"AccountSid": 1}', "application/json"),
+            (b"\xff\xfe&%zz=1&AccountSid", "application/x-www-form-urlencoded"),
+            (b"", "text/plain"),
+        ],
+    )
+    def test_a_body_that_is_no_form_is_refused(self, body: bytes, content_type: str) -> None:
+        response = Client().post("/voice/", body, content_type=content_type, headers={"X-Twilio-Signature": "é?"})
+        assert "AccountSid parameter is missing" in self.refusal(response)
 
     def test_an_account_that_is_not_active_is_refused(self, account: Account, caller: Caller) -> None:
         Account.objects.update(status="suspended")
@@ -247,6 +270,8 @@ class TestPlacedCalls:
         phone = group.members.get().endpoint
         assert verbs(caller.post(f"/voice/endpoint/{phone.pk}/", CallStatus="in-progress")) == ["Say", "Hangup"]
 
-    @pytest.mark.parametrize("path", ["/voice/group/99/", "/voice/endpoint/99/"])
+    @pytest.mark.parametrize(
+        "path", ["/voice/group/99/", "/voice/endpoint/99/", f"/voice/group/{10**30}/", f"/voice/endpoint/{10**30}/"]
+    )
     def test_what_is_not_there_is_rejected(self, caller: Caller, path: str) -> None:
         assert verbs(caller.post(path)) == ["Reject"]

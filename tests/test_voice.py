@@ -137,7 +137,7 @@ class TestDocument:
         (dial,) = read.verbs
         assert isinstance(dial, Dial)
         assert isinstance(dial.nouns[0], Sip)
-        assert dial.nouns[0].password == 's<"c&ret'
+        assert dial.nouns[0].addresses[0].password == 's<"c&ret'
 
     def test_methods_that_are_post_are_not_written(self, account: Account) -> None:
         phone = rows.endpoint(account, status_callback="https://c.example/", screening_url="https://s.example/")

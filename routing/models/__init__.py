@@ -1,4 +1,7 @@
-"""What operators edit: who may call (accounts, SIP domains, lists) and where calls go (endpoints, groups, routes)."""
+"""What operators edit: who may call (accounts, SIP domains, lists), and where calls go.
+
+Calls go to endpoints, through trunks, and to groups, by routes.
+"""
 
 from routing.models.access import (
     Credential,
@@ -9,6 +12,7 @@ from routing.models.access import (
 )
 from routing.models.base import Account, Region, RoutingVersion
 from routing.models.targets import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember, Route
+from routing.models.trunks import Trunk, TrunkRule
 
 __all__ = [
     "MAX_NOUNS",
@@ -24,4 +28,6 @@ __all__ = [
     "Route",
     "RoutingVersion",
     "SipDomain",
+    "Trunk",
+    "TrunkRule",
 ]

@@ -168,6 +168,11 @@ class SipDomain(OneDefault):
         default=False,
         help_text="Takes calls to a bare address, or to a host that is no SIP domain here. At most one.",
     )
+    secure = models.BooleanField(
+        "secure calls only",
+        default=False,
+        help_text="Calls must come over TLS and with SRTP; others get 403 (error 32209) or 488 (error 32208).",
+    )
     credential_lists = models.ManyToManyField(
         CredentialList,
         blank=True,

@@ -60,6 +60,22 @@ class OneDefault(models.Model):
             super().save(*args, **kwargs)
 
 
+class Ordered(models.Model):
+    """A model whose rows people sort by dragging; a new row comes last."""
+
+    position = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, a new row after all others."""
+        if self._state.adding and not self.position:
+            last = type(self)._default_manager.aggregate(last=models.Max("position"))["last"]
+            self.position = 1 + (last or 0)
+        super().save(*args, **kwargs)
+
+
 class Account(models.Model):
     """Twilio's account: owns domains, endpoints, groups and calls, and signs the requests to TwiML applications."""
 
@@ -82,6 +98,12 @@ class Account(models.Model):
         choices=Status.choices,
         default=Status.ACTIVE,
         help_text="Only an active account's SIP domains take calls and only its requests for TwiML are answered.",
+    )
+    enhanced_sip = models.BooleanField(
+        "enhanced SIP features",
+        default=True,
+        help_text="More than one target in a <Dial>: phones that ring at once, and sequential. Off: as in a Twilio "
+        "account without them; a <Dial> with several targets fails, and ring groups ring one member after the other.",
     )
     created = models.DateTimeField(auto_now_add=True)
 
@@ -148,7 +170,7 @@ class Region(OneDefault):
 
 
 class RoutingVersion(models.Model):
-    """One row that counts the changes to what admission needs, so that an engine knows when to load it again."""
+    """One row that counts the changes to what engines keep in memory, so that they know when to load it again."""
 
     version = models.PositiveBigIntegerField(default=0)
 

@@ -3,76 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from routing import sipuri
-from routing.fields import SecretField, is_set
+from routing import outbound, sipuri
 from routing.models.access import SipDomain, url_field
-from routing.models.base import Account, Region, method_field
+from routing.models.address import SipAddress, sip_error
+from routing.models.base import Account, Ordered, method_field
 from routing.validators import (
+    RECORDING_EVENTS,
     normal_events,
     parse_headers,
     validate_caller_id,
     validate_pattern,
-    validate_username,
     with_code,
 )
 
 MAX_NOUNS = 10  # Twilio: one <Dial> takes at most ten nouns
 
 
-def sip_error(error: sipuri.SipUriError) -> str:
-    """Return the error's text with its code, as operators read it."""
-    return f"{error.message} (error {error.code})"
-
-
-class Endpoint(models.Model):
-    """A phone, trunk or application that calls are sent to: what a `<Sip>` noun says."""
-
-    class Transport(models.TextChoices):
-        AS_IN_URI = "", "As in the SIP URI, else UDP"
-        UDP = "udp", "UDP"
-        TCP = "tcp", "TCP"
-        TLS = "tls", "TLS"
+class Endpoint(SipAddress):
+    """A phone or application that calls are sent to: what a `<Sip>` noun says, and the client of its name."""
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="endpoints")
-    name = models.CharField(max_length=64, help_text="Whose phone, or which trunk.")
+    name = models.CharField(
+        max_length=64, help_text="Whose phone. TwiML finds it by this name: <Client>alice</Client>, in whatever case."
+    )
     uri = models.CharField(
         "SIP URI",
         max_length=1300,
         help_text="Where it is reached, such as sip:alice@198.51.100.7:5060. Under 255 characters. "
-        "Transport, region and headers in it move to their own fields.",
-    )
-    transport = models.CharField(
-        max_length=3,
-        blank=True,
-        choices=Transport.choices,
-        default=Transport.AS_IN_URI,
-        help_text="Without a port in the URI, UDP and TCP use 5060 and TLS 5061.",
-    )
-    region = models.ForeignKey(
-        Region,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="endpoints",
-        help_text="Where its calls are sent from. Empty: as in the SIP URI, else the default region.",
-    )
-    username = models.CharField(
-        max_length=255,
-        blank=True,
-        validators=[validate_username],
-        help_text="For digest authentication, if the endpoint asks for it; with the password, or neither.",
-    )
-    password = SecretField(
-        blank=True,
-        default="",
-        max_length=255,
-        help_text="Never shown again: empty keeps it. Empty the username to drop it.",
+        "Transport, region, secure and headers in it move to their own fields.",
     )
     headers = models.TextField(
         "custom headers",
@@ -100,69 +63,36 @@ class Endpoint(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def address(self) -> str:
-        """Return the plain SIP address, for lists."""
-        try:
-            return sipuri.parse(self.uri).address
-        except sipuri.SipUriError:
-            return self.uri
-
     def sip_uri(self) -> sipuri.SipUri:
-        """Return the URI with transport, region and custom headers in it; raise `SipUriError` or `ValidationError`."""
-        parsed = sipuri.parse(self.uri)
-        return replace(
-            parsed,
-            transport=cast(sipuri.Transport, self.transport or parsed.transport),
-            region=self.region.code if self.region else parsed.region,
-            headers=parsed.headers + parse_headers(self.headers),
-        )
+        """Return the URI with all that its fields say in it; raise `SipUriError` or `ValidationError`."""
+        uri = super().sip_uri()
+        return replace(uri, headers=uri.headers + parse_headers(self.headers))
+
+    def way(self) -> outbound.Way:
+        """Return how the endpoint is reached; raise `SipUriError`, `ValidationError` or `SecretError`."""
+        return outbound.Way(self.sip_uri(), self.username or None, self.password or None)
 
     def clean(self) -> None:
-        """Move what the URI says of transport, region and headers into their fields; refuse contradictions."""
-        try:
-            parsed = sipuri.parse(self.uri)
-        except sipuri.SipUriError as error:
-            raise ValidationError({"uri": sip_error(error)}) from error
-        if parsed.password:
-            raise ValidationError(
-                {"uri": "Take the password out of the URI: username and password have their own fields."}
-            )
-        self._take_transport(parsed)
-        self._take_region(parsed)
-        self._take_headers(parsed)
-        self._check_login()
+        """Move what the URI says into the fields; refuse contradictions and a name that is taken."""
+        self._take_headers(self._parsed())
+        super().clean()
+        self._check_name()
         try:
             self.status_callback_events = normal_events(self.status_callback_events)
         except ValidationError as error:
             raise ValidationError({"status_callback_events": error}) from error
-        self.uri = replace(parsed, transport="udp", region="", headers=()).text
 
-    def _take_transport(self, parsed: sipuri.SipUri) -> None:
-        text = self.uri.lower()
-        if ";transport=" not in text and not text.lstrip().startswith("sips:"):
-            return
-        if self.transport and self.transport != parsed.transport:
+    def _check_name(self) -> None:
+        # In Python: databases differ in what they take for the same letter.
+        others = Endpoint.objects.filter(account=self.account_id).exclude(pk=self.pk).only("name", "uri")
+        key = outbound.client_key(self.name)
+        if other := next((one for one in others if outbound.client_key(one.name) == key), None):
             raise ValidationError(
                 {
-                    "transport": f"The SIP URI says {parsed.transport.upper()} and this says {self.transport.upper()}: "
-                    f"choose “{self.Transport.AS_IN_URI.label}”, or take the transport out of the URI."
+                    "name": f"Endpoint {other} at {other.address} has this name already, and <Client> finds endpoints "
+                    "by name in whatever case: choose another."
                 }
             )
-        self.transport = parsed.transport
-
-    def _take_region(self, parsed: sipuri.SipUri) -> None:
-        if not parsed.region:
-            return
-        named = Region.objects.filter(models.Q(code=parsed.region) | models.Q(edge=parsed.region)).first()
-        if named is None:
-            known = ", ".join(Region.objects.values_list("code", flat=True))
-            raise ValidationError({"uri": f"There is no region {parsed.region}: use one of {known}, or leave it out."})
-        if self.region and self.region != named:
-            raise ValidationError(
-                {"region": f"The SIP URI says {parsed.region}: choose that region, or take it out of the URI."}
-            )
-        self.region = named
 
     def _take_headers(self, parsed: sipuri.SipUri) -> None:
         try:
@@ -176,12 +106,6 @@ class Endpoint(models.Model):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValidationError({"headers": f"{twice} is given twice: keep one (the SIP URI may have headers too)."})
         self.headers = "\n".join(f"{name}: {value}" for name, value in headers)
-
-    def _check_login(self) -> None:
-        if self.username and not is_set(self, "password"):
-            raise ValidationError({"password": "Enter the password too, or empty the username (error 13249)."})
-        if is_set(self, "password") and not self.username:
-            raise ValidationError({"username": "Enter the username that the password belongs to (error 13249)."})
 
 
 class RingGroup(models.Model):
@@ -268,6 +192,17 @@ class RingGroup(models.Model):
         help_text="The caller hears ringing, and the call is answered only when a member has answered.",
     )
     record = models.CharField(max_length=24, choices=Record.choices, default=Record.NO)
+    trim = models.BooleanField("trim silence", default=False, help_text="Cut silence off both ends of the recording.")
+    recording_status_callback = url_field(
+        "recording status callback URL", "Told when the recording of a call to this group can be fetched."
+    )
+    recording_status_callback_events = models.CharField(
+        "recording status callback events",
+        max_length=64,
+        blank=True,
+        help_text="Which of in-progress, completed and absent it is told of. None: completed.",
+    )
+    recording_status_callback_method = method_field("recording status callback method")
     caller_id = models.CharField(
         "caller ID",
         max_length=64,
@@ -310,7 +245,13 @@ class RingGroup(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse a fallback that is incomplete, foreign, or leads back here."""
+        """Refuse a fallback that is incomplete, foreign, or leads back here, and unknown events."""
+        try:
+            self.recording_status_callback_events = normal_events(
+                self.recording_status_callback_events, RECORDING_EVENTS
+            )
+        except ValidationError as error:
+            raise ValidationError({"recording_status_callback_events": error}) from error
         needed = {"group": "fallback_group", "endpoint": "fallback_endpoint", "say": "fallback_text"}.get(self.fallback)
         if needed and not getattr(self, needed):
             raise ValidationError({needed: "Fill this in, or choose something else for “if nobody answers”."})
@@ -371,7 +312,7 @@ class RingGroupMember(models.Model):
         return str(self.endpoint)
 
 
-class Route(models.Model):
+class Route(Ordered):
     """What a dialled user means at a SIP domain; the first route in order that matches is taken."""
 
     domain = models.ForeignKey(SipDomain, models.CASCADE, related_name="routes", verbose_name="SIP domain")
@@ -381,7 +322,6 @@ class Route(models.Model):
         validators=[validate_pattern],
         help_text="What is before the @ of the dialled address: 100, a prefix such as 555*, or * for everything.",
     )
-    position = models.PositiveIntegerField(default=0)
     group = models.ForeignKey(RingGroup, models.PROTECT, null=True, blank=True, related_name="routes")
     endpoint = models.ForeignKey(Endpoint, models.PROTECT, null=True, blank=True, related_name="routes")
     url = url_field("TwiML URL", "A TwiML application elsewhere that takes over the call.")
@@ -409,9 +349,3 @@ class Route(models.Model):
         if self.domain_id:
             for field in ("group", "endpoint"):
                 check_account(self.domain.account_id, field, getattr(self, field))
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; a new route comes last."""
-        if self._state.adding and not self.position:
-            self.position = 1 + (Route.objects.aggregate(last=models.Max("position"))["last"] or 0)
-        super().save(*args, **kwargs)
