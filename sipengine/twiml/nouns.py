@@ -111,10 +111,11 @@ def _party(elements: Elements, element: etree._Element) -> dict[str, Any]:
     """Return the attributes that the nouns which ring somebody share, as fields of `Party`, and the others."""
     values = elements.leaf(element, CHILDREN.get(element.tag))
     values["callback"] = take_callback(values, "status_callback")
-    detect, url = values["machine_detection"] is not None, values.pop("amd_status_callback")
-    method = values.pop("amd_status_callback_method")
-    values["machine_detection"] = detect
-    values["amd_callback"] = Callback(url, method, ("amd",)) if url and detect else None
+    if "machine_detection" in values:  # <Client> has none
+        detect, url = values.pop("machine_detection") is not None, values.pop("amd_status_callback")
+        method = values.pop("amd_status_callback_method")
+        values["machine_detection"] = detect
+        values["amd_callback"] = Callback(url, method, ("amd",)) if url and detect else None
     return values
 
 

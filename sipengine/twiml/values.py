@@ -126,6 +126,12 @@ def transcribe(value: str) -> bool:
     return False
 
 
+def transcribe_callback(value: str) -> None:
+    """Take nothing: a URL asks for a transcription too, even without `transcribe`."""
+    if value.strip():
+        raise BadValue("asks for a transcription, which is not there")
+
+
 def number(low: int, high: int) -> Callable[[str], int]:
     """Make a converter for whole numbers; one outside the range is clamped, with a remark."""
 
