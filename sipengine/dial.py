@@ -202,6 +202,30 @@ class Dial:
         """The caller pressed `*` and the dial allows it: hang up the callee, or give up ringing."""
         return self._part() if self._winner is not None else self.abandoned()
 
+    def dismissed(self, index: int) -> list[Action]:
+        """An operator ended this leg: the dial goes on without it, or ends if it was the one who talked."""
+        leg = self._legs[index]
+        if leg.phase is Phase.BRIDGED:
+            return self._part()
+        if leg.phase not in (Phase.INVITED, Phase.SCREENED):
+            return []
+        return [self._give_up(index, Status.CANCELED), *self._settle()]
+
+    def detached(self, index: int) -> list[Action]:
+        """The leg went on with a document of its own: it lives, but is no leg of this dial any more."""
+        leg = self._legs[index]
+        was = leg.phase
+        if was not in (Phase.INVITED, Phase.SCREENED, Phase.BRIDGED):
+            return []
+        leg.phase, leg.verdict = Phase.CLOSED, Status.CANCELED
+        if was is Phase.BRIDGED:
+            return self._finish(Status.COMPLETED, index, bridged=True)
+        return self._settle()
+
+    def is_ringing(self, index: int) -> bool:
+        """Say whether the leg was called, has not answered and is still wanted."""
+        return self._legs[index].phase is Phase.INVITED
+
     def abandoned(self) -> list[Action]:
         """The caller is gone, or the call was redirected: give everything up."""
         if self._finished:

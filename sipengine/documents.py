@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol
 
+from calls.status import Status
 from calls.webclient import Cookies, Fetched, FetchError, Parameters
-from calls.webhooks import fallback_parameters, resolve_url, without_secrets
+from calls.webhooks import URL_NOT_ABSOLUTE, WebhookError, fallback_parameters, resolve_url, without_secrets
 from routing.answers import Application
 from sipengine import twiml
 from sipengine.records import CallLog
@@ -45,6 +47,31 @@ class Inline:
     """TwiML that came with the call itself; there is no URL to resolve relative ones against."""
 
     body: bytes
+
+
+class How(Enum):
+    """What made the TwiML of a leg come to its end."""
+
+    DOCUMENT = auto()  # its last verb has run
+    HANGUP = auto()
+    REJECT = auto()
+    LEAVE = auto()
+    FAILED = auto()  # no document could be had
+    GONE = auto()  # there is nobody left to run it for
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The TwiML is over. If the leg was never answered it is refused with `code`, and that is its `status`."""
+
+    code: int = 480
+    status: Status = Status.NO_ANSWER
+    reason: str = ""
+    how: How = How.DOCUMENT
+
+
+Step = Goto | Inline | Done
+Next = Step | None  # None: the next verb
 
 
 class Documents:
@@ -80,6 +107,17 @@ class Documents:
             await self._request(step)
         except FetchError as error:
             self._failed(error)
+
+    @property
+    def url(self) -> str:
+        """Return the URL of the current document, "" for one that was given inline."""
+        return self._base
+
+    def here(self, url: str | None) -> str:
+        """Return the absolute form of a verb's `action`, which is the document's own URL if it names none."""
+        if url is None and not self._base:
+            raise WebhookError(URL_NOT_ABSOLUTE, "the verb needs an action URL: its TwiML was not fetched from one")
+        return self._base if url is None else self.absolute(url)
 
     def absolute(self, url: str) -> str:
         """Return the absolute form of a URL in the current document; raise `WebhookError` if it has none."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from calls.entries import CallRecord, Entry, NoteEntry, QueuedCall
+from calls.entries import CallbackSpec, CallRecord, CommandDone, Entry, NoteEntry, QueuedCall, QueuedCommand
 from calls.status import Direction, Status
 from routing.admission import Directory, authenticate
 from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
@@ -20,9 +20,12 @@ from routing.errors import lookup
 from routing.sid import new_sid
 from routing.sipuri import SipUriError, parse
 from sipengine.addresses import bare_address, caller_id, dialled, printable, user_and_host
+from sipengine.dialing import DialRun
 from sipengine.documents import Goto, Inline
 from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed, Target
-from sipengine.session import CallSession, Services, SipFacts
+from sipengine.records import SipFacts
+from sipengine.services import Adoption, Handler, Services
+from sipengine.session import CallSession
 
 log = logging.getLogger("sipengine.engine")
 
@@ -54,7 +57,7 @@ class Engine:
         self._put = put
         self._directory = Directory({}, None)
         self._sessions: set[CallSession] = set()
-        self._owners: dict[LegId, CallSession] = {}
+        self._owners: dict[LegId, Handler] = {}
         self._attempts: dict[str, tuple[int, float]] = {}
         self._noted: dict[tuple[str, int], float] = {}
         self._inbox: deque[Event] = deque()
@@ -121,15 +124,36 @@ class Engine:
         if isinstance(event, Invite):
             self._invited(event)
             return
-        session = self._owners.get(event.leg)
-        if session is not None:
-            session.on_event(event)
+        handler = self._owners.get(event.leg)
+        if handler is not None:
+            handler(event)
         if isinstance(event, Ended | RecordClosed | RecordFailed):
             self._owners.pop(event.leg, None)
 
-    def own(self, leg: LegId, session: CallSession) -> None:
-        """Route the events of a leg to its session."""
-        self._owners[leg] = session
+    def own(self, leg: LegId, handler: Handler) -> None:
+        """Route the events of a leg or a recorder."""
+        self._owners[leg] = handler
+
+    def adopt(self, adoption: Adoption) -> None:
+        """Let a dialled leg go on as a call of its own."""
+        session = CallSession.adopted(self._services, adoption)
+        self._sessions.add(session)
+        session.start_adopted(adoption.step, adoption.timeout, self._forget)
+
+    def obey(self, command: QueuedCommand) -> CommandDone:
+        """Change a call in progress, and say what came of it."""
+        ok, outcome = self._obey(command)
+        log.info("call=%s command=%d by %s: %s", command.call_sid, command.id, command.by or "somebody", outcome)
+        return CommandDone(command.id, time.time(), ok, outcome)
+
+    def _obey(self, command: QueuedCommand) -> tuple[bool, str]:
+        for session in tuple(self._sessions):
+            if session.parent.record.sid == command.call_sid:
+                return _obey_parent(session, command)
+            found = session.find(command.call_sid)
+            if found is not None:
+                return _obey_child(*found, command)
+        return False, "The call has ended already (error 21220)."
 
     def _forget(self, session: CallSession) -> None:
         self._sessions.discard(session)
@@ -138,7 +162,15 @@ class Engine:
 
     def _invited(self, invite: Invite) -> None:
         user, host = user_and_host(invite.request_uri)
-        facts = InviteFacts("INVITE", host, invite.source_ip, invite.call_id, invite.authorization)
+        facts = InviteFacts(
+            "INVITE",
+            host,
+            invite.source_ip,
+            invite.call_id,
+            invite.authorization,
+            transport=invite.transport,
+            srtp=invite.srtp,
+        )
         match authenticate(self._directory, facts, self._secret, time.time()):
             case Peer(application, username):
                 self._accept(invite, application, username or "", user, host)
@@ -186,6 +218,7 @@ class Engine:
             domain_sid=application.domain_sid,
             sip_username=username,
             source_ip=invite.source_ip,
+            callback=_domain_callback(application),
         )
         sip = SipFacts(
             domain=host,
@@ -226,6 +259,7 @@ class Engine:
             start_time=queued.queued,
             engine=self._services.engine,
             region=queued.region,
+            callback=queued.callback,
         )
         application = Application(
             account_sid=queued.account_sid,
@@ -284,6 +318,41 @@ class Engine:
                 await self._idle.wait()
         except TimeoutError:
             log.info("%d calls are still in progress", len(self._sessions))
+
+
+def _obey_parent(session: CallSession, command: QueuedCommand) -> tuple[bool, str]:
+    if session.parent.ended:
+        return False, "The call has ended already (error 21220)."
+    if command.status == Status.CANCELED and session.parent.answered:
+        return False, "The call is in progress: it can be completed, not canceled (error 21220)."
+    by = command.by or "an operator"
+    session.log.event("command", what=command.status or "redirect", by=by)
+    if command.status:
+        session.hang_up(f"Ended by {by}.", "operator")
+        return True, "The call was ended."
+    session.redirect(_step(command))
+    return True, "The call goes on with another document."
+
+
+def _obey_child(run: DialRun, index: int, command: QueuedCommand) -> tuple[bool, str]:
+    if command.status == Status.CANCELED and run.leg(index).answered:
+        return False, "The leg is in progress: it can be completed, not canceled (error 21220)."
+    run.note_command(index, command.status or "redirect", command.by or "an operator")
+    if command.status:
+        run.end_leg(index)
+        return True, "The leg was ended."
+    run.detach(index, _step(command))
+    return True, "The leg goes on with another document."
+
+
+def _step(command: QueuedCommand) -> Goto | Inline:
+    return Inline(command.twiml.encode()) if command.twiml else Goto(command.url, command.method)
+
+
+def _domain_callback(application: Application) -> CallbackSpec | None:
+    """Return who is told of the end of a domain's calls; a SIP domain tells nothing else (Twilio's page on it)."""
+    url = application.status_callback_url
+    return CallbackSpec(url, application.status_callback_method, ("completed",)) if url else None
 
 
 def _header_text(text: str) -> str:

@@ -27,7 +27,7 @@ from yarl import URL
 
 from calls.webhooks import USER_AGENT
 from sipengine import audio, espeak, voices
-from sipengine.twiml.reader import MAX_SAY
+from sipengine.twiml.prompts import MAX_SAY
 
 log = logging.getLogger("sipengine.media")
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from calls.entries import CallRecord, Entry, EventEntry, NoteEntry
-from calls.status import TERMINAL, Status, advance
+from calls.status import TERMINAL, Direction, Status, advance
+from calls.webhooks import Headers, VoiceCall, voice_parameters
 from routing.errors import lookup
 from routing.sid import new_sid
 from sipengine.ports import LegId
@@ -23,12 +24,26 @@ BODY_KEPT = 4096  # characters of a response that a note keeps
 
 
 @dataclass(slots=True)
+class SipFacts:
+    """What a leg's INVITE, or the answer to ours, said: for the parameters of every request about it."""
+
+    domain: str = ""
+    call_id: str = ""
+    source_ip: str = ""
+    username: str = ""
+    forwarded_from: str = ""
+    headers: Headers = ()
+
+
+@dataclass(slots=True)
 class Leg:
     """One leg of a call in progress: the phone's number for it (None until placed), and its record."""
 
     record: CallRecord
     id: LegId | None = None
     told: str = ""  # the status that the process's log has told last
+    sip: SipFacts = field(default_factory=SipFacts)
+    answered_by: str = ""  # "unknown" where machine detection was asked for
 
     @property
     def status(self) -> Status:
@@ -44,6 +59,35 @@ class Leg:
     def ended(self) -> bool:
         """Say whether the leg has had its terminal status."""
         return self.status in TERMINAL
+
+    @property
+    def inbound(self) -> bool:
+        """Say whether the far end called us."""
+        return self.record.direction == Direction.INBOUND
+
+    def voice_call(self) -> VoiceCall:
+        """Return the leg as requests tell it."""
+        record, sip = self.record, self.sip
+        return VoiceCall(
+            call_sid=record.sid,
+            account_sid=record.account_sid,
+            from_address=record.from_address,
+            to_address=record.to_address,
+            status=record.status,
+            direction=record.direction,
+            parent_call_sid=record.parent_sid,
+            forwarded_from=sip.forwarded_from,
+            sip_domain=sip.domain,
+            sip_domain_sid=record.domain_sid,
+            sip_username=sip.username,
+            sip_call_id=sip.call_id,
+            sip_source_ip=sip.source_ip,
+            headers=sip.headers,
+        )
+
+    def voice_parameters(self) -> list[tuple[str, str]]:
+        """Return what every request about this leg tells."""
+        return voice_parameters(self.voice_call())
 
     def move(self, status: Status, when: float) -> bool:
         """Set the status; return False when the leg has it already. Times follow from it."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry
+from calls.entries import CallRecord, DeliveryEntry, Entry, EventEntry, NoteEntry, RecordingEntry
 from calls.status import Direction, Status
 from calls.webclient import Cookies, Fetched, FetchError, Parameters
 from routing.answers import Application
-from sipengine.dialing import DialSettings
+from routing.outbound import Dialplan
+from routing.sipuri import SipUri
+from sipengine.callbacks import Callbacks
 from sipengine.media import MediaError
 from sipengine.ports import (
     Answered,
@@ -28,7 +30,10 @@ from sipengine.ports import (
     Ringing,
     Target,
 )
-from sipengine.session import CallSession, Services, SipFacts
+from sipengine.records import SipFacts
+from sipengine.rooms import Rooms
+from sipengine.services import Adoption, DialSettings, Handler, Services
+from sipengine.session import CallSession
 from sipengine.tones import Cadence
 
 CALLER: LegId = 1
@@ -99,6 +104,26 @@ class FakePhone:
         self._note("stop recording")
         self.post(RecordClosed(recorder))
 
+    def send_digits(self, leg: LegId, digits: str) -> None:
+        self._note("send digits", leg, digits)
+
+    def allow_refer(self, leg: LegId, allowed: bool) -> None:
+        self._note("allow refer", leg, allowed)
+
+    def refer(self, leg: LegId, uri: SipUri) -> None:
+        self._note("refer", leg, uri.address)
+
+    def hold(self, leg: LegId, held: bool) -> None:
+        self._note("hold", leg, held)
+
+    def watch_silence(self, leg: LegId, seconds: float) -> int:
+        number = next(self._numbers)
+        self._note("watch silence", leg, seconds, number)
+        return number
+
+    def stop_watching(self, watch: int) -> None:
+        self._note("stop watching", watch)
+
     def commands(self, name: str) -> list[tuple[Any, ...]]:
         """Return the arguments of every command of this name."""
         return [one[1:] for one in self.done if one[0] == name]
@@ -142,6 +167,12 @@ class FakeMedia:
             raise MediaError(11200, "not found")
         return Path(f"/play/{url.rpartition('/')[2]}")
 
+    async def beep(self) -> Path:
+        return Path("/beep.wav")
+
+    async def hold_music(self) -> Path:
+        return Path("/hold-music.wav")
+
 
 class World:
     """One inbound call of sip:carol@phone to sip:100@pbx, whose TwiML is at http://app/voice."""
@@ -151,13 +182,21 @@ class World:
         self.web = FakeWeb({"http://app/voice": f"<Response>{twiml}</Response>"})
         self.media = FakeMedia()
         self.entries: list[Entry] = []
+        self.sent: list[DeliveryEntry] = []
+        self.dialplan = Dialplan()
+        self.adopted: list[CallSession] = []
         self.over = False
-        services = Services(
+        self._owners: dict[int, Handler] = {}
+        self.services = services = Services(
             phone=self.phone,
             web=self.web,
             media=self.media,
             put=self._put,
-            own=lambda leg, session: None,
+            own=self._owners.__setitem__,
+            callbacks=Callbacks(self._put, self.sent.append, "http://app", "test"),
+            rooms=Rooms(),
+            adopt=self._adopt,
+            dialplan=lambda: self.dialplan,
             dial=DialSettings(**{"timeout_buffer": 0.0, "cancel_guard": 0.05, **dial}),
             recordings=Path("/recordings"),
             public_url="http://app",
@@ -185,7 +224,17 @@ class World:
         self.phone.post = self._soon
 
     def _soon(self, event: Event) -> None:
-        asyncio.get_running_loop().call_soon(self.session.on_event, event)
+        asyncio.get_running_loop().call_soon(self._dispatch, event)
+
+    def _dispatch(self, event: Event) -> None:
+        handler = self._owners.get(event.leg)
+        if handler is not None:
+            handler(event)
+
+    def _adopt(self, adoption: Adoption) -> None:
+        session = CallSession.adopted(self.services, adoption)
+        self.adopted.append(session)
+        session.start_adopted(adoption.step, adoption.timeout, lambda session: None)
 
     def _put(self, entry: Entry) -> None:
         # What is journalled is what the entry was at that moment, as the real journal's JSON is.
@@ -207,7 +256,7 @@ class World:
             await asyncio.sleep(0)
 
     async def event(self, event: Event) -> None:
-        self.session.on_event(event)
+        self._dispatch(event)
         await self.settle()
 
     async def ringing(self, user: str, *, media: bool = False) -> None:

@@ -14,14 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, QueuedCall
+from calls.entries import CallRecord, DeliveryEntry, Entry, EventEntry, NoteEntry, QueuedCall
 from routing.admission import Directory, Domain
 from routing.answers import Application
 from routing.digest import digest_response, ha1
-from sipengine.dialing import DialSettings
+from sipengine.callbacks import Callbacks
 from sipengine.engine import BACKLOG_SECONDS, LAG_SECONDS, LEGS_PER_CALL, NOTE_SECONDS, Engine, Limits
 from sipengine.ports import Answered, Digit, Ended, Headers, Invite, LegId, PlayDone
-from sipengine.session import CallSession, Services
+from sipengine.rooms import Rooms
+from sipengine.services import DialSettings, Services
+from sipengine.session import CallSession
 from tests.fakes import T0, FakeMedia, FakePhone, FakeWeb
 
 SECRET = "of the engine"
@@ -69,12 +71,16 @@ class Switch:
         self.phone = RefusingPhone()
         self.web = FakeWeb({"http://app/voice": f"<Response>{twiml}</Response>"})
         self.entries: list[Entry] = []
+        self.sent: list[DeliveryEntry] = []
         services = Services(
             phone=self.phone,
             web=self.web,
             media=FakeMedia(),
             put=self._put,
-            own=lambda leg, session: self.engine.own(leg, session),
+            own=lambda leg, handler: self.engine.own(leg, handler),
+            callbacks=Callbacks(self.entries.append, self.sent.append, "http://app", "test"),
+            rooms=Rooms(),
+            adopt=lambda adoption: self.engine.adopt(adoption),
             dial=DialSettings(timeout_buffer=0.0, cancel_guard=0.05),
             recordings=Path("/recordings"),
             public_url="http://app",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
-import time_machine
 
 from calls.entries import CallRecord, EventEntry
 from calls.status import TERMINAL, Status
 from calls.webclient import Fetched, FetchError
-from sipengine.session import APOLOGY
+from sipengine.script import APOLOGY
 from tests.fakes import CALLER, World
 
 ONE = "<Dial><Sip>sip:alice@a</Sip></Dial>"
@@ -411,13 +409,6 @@ class TestRecord:
         assert made.phone.commands("record") == [(sources,)]
         await made.answers("alice")
         assert made.phone.commands("record also") == [(channel, made.leg("alice"))]
-
-    async def test_a_recording_that_stopped_growing_is_noted(self) -> None:
-        made = await world(ALICE.format(' record="record-from-answer"'))
-        await made.answers("alice")
-        with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60)):
-            await made.ends("alice")
-        assert made.codes() == [12400]
 
     async def test_do_not_record_does_not(self) -> None:
         made = await world(ALICE.format(' record="do-not-record"'))

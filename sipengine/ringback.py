@@ -1,0 +1,73 @@
+"""asyncio: what the caller hears until somebody is bridged: a far end's early media, or a ring tone of ours."""
+
+from __future__ import annotations
+
+from sipengine.ports import LegId, Phone
+from sipengine.records import Leg
+from sipengine.tones import RING_TONES
+
+DEFAULT_RING_TONE = "us"
+
+
+class Ringback:
+    """The caller's ringing in one `<Dial>`; `country` is its `ringTone`, which takes the place of early media.
+
+    A caller who has not been answered hears the ringing of his own phone (180) until there is something to send.
+    """
+
+    def __init__(self, phone: Phone, parent: Leg, country: str | None) -> None:
+        self._phone = phone
+        self._parent = parent
+        self._country = country
+        self._tone: int | None = None
+        self._early: LegId | None = None
+
+    def heard(self, leg: LegId, *, media: bool) -> bool:
+        """Take in that a far end rings, with early media or without; say whether the caller now hears it."""
+        if media and self._early is None and not self._country:
+            self._pass_on(leg)
+            return True
+        if self._tone is None and self._early is None and (self._country or self._parent.answered):
+            self._ring()
+        return False
+
+    def screened(self, leg: LegId) -> None:
+        """Take in that a far end has answered and is being asked: what it says is not the caller's to hear."""
+        early = self._early == leg
+        if early:
+            self._stop_early()
+        if self._tone is None and self._early is None and (early or self._country or self._parent.answered):
+            self._ring()
+
+    def forget(self, leg: LegId) -> None:
+        """Take in that a far end is out of the dial."""
+        if self._early == leg:
+            self._stop_early()
+
+    def stop(self) -> None:
+        """Send nothing any more."""
+        if self._tone is not None and self._parent.id is not None:
+            self._phone.stop_playing(self._parent.id, self._tone)
+            self._tone = None
+        self._stop_early()
+
+    def _ring(self) -> None:
+        assert self._parent.id is not None
+        if not self._parent.answered:
+            self._phone.ring(self._parent.id, early_media=True)
+        self._tone = self._phone.tone(self._parent.id, RING_TONES[self._country or DEFAULT_RING_TONE])
+
+    def _pass_on(self, leg: LegId) -> None:
+        assert self._parent.id is not None
+        if self._tone is not None:
+            self._phone.stop_playing(self._parent.id, self._tone)
+            self._tone = None
+        self._early = leg
+        if not self._parent.answered:
+            self._phone.ring(self._parent.id, early_media=True)
+        self._phone.hear(self._parent.id, leg)
+
+    def _stop_early(self) -> None:
+        if self._early is not None and self._parent.id is not None:
+            self._phone.unbridge(self._parent.id, self._early)
+        self._early = None
