@@ -138,8 +138,11 @@ source_version() {
 
 # No fuzz: a change that only nearly fits may land in the wrong function.
 patch_source() {
-    cd "$work/source" && patch --strip=1 --fuzz=0 --forward <"$here/pjsua2.patch" ||
-        { echo "requirements/pjsua2.patch does not fit this pjproject: adapt it, or set PJPROJECT_SOURCE to a version that it fits (2.17)"; return 1; }
+    cd "$work/source"
+    if ! patch --strip=1 --fuzz=0 --forward <"$here/pjsua2.patch"; then
+        echo "requirements/pjsua2.patch does not fit this pjproject: adapt it, or set PJPROJECT_SOURCE to pjproject 2.17"
+        return 1
+    fi
 }
 
 configure_library() {

@@ -1,248 +1,47 @@
-"""ADAPTER: the only file that imports pjsua2. One thread owns PJSIP: it alone calls the library, makes its objects
-and lets them die (anything else aborts the process, see docs/architecture.md). Commands reach it over a queue and a
-one-byte kick that wakes the poll; callbacks copy plain values and post events, they decide nothing.
+"""ADAPTER: `ports.Phone` on pjsua2. One thread owns PJSIP: it alone calls the library, makes its objects and lets them
+die (anything else aborts the process, see docs/architecture.md). Commands reach it over a queue and a one-byte kick
+that wakes the poll; what happens is posted as events. Its parts are the other `pjsip_*` modules.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
-import os
 import socket
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pjsua2 as pj
 
-from sipengine.pjsip_audio import CLOCK_RATE, Mixer, plain
-from sipengine.ports import (
-    Answered,
-    Digit,
-    Ended,
-    Event,
-    Headers,
-    Invite,
-    LegId,
-    Placed,
-    Ringing,
-    Target,
+from routing.sipuri import SipUri
+from sipengine.pjsip_audio import DIGIT_SECONDS, Mixer, plain
+from sipengine.pjsip_call import Leg, bare_options, header, offers_srtp, options, parse_headers
+from sipengine.pjsip_config import (
+    Account,
+    Accounts,
+    PhoneConfig,
+    PhoneError,
+    RegionAddress,
+    choose_codecs,
+    endpoint_settings,
+    muted,
 )
+from sipengine.pjsip_watch import Clock, RtpWatches, SilenceWatches
+from sipengine.ports import Ended, Event, Headers, Invite, LegId, ReferDone, Target
 from sipengine.tones import Cadence
+
+__all__ = ["PhoneConfig", "PhoneError", "PjsipPhone", "RegionAddress"]
 
 log = logging.getLogger("sipengine.pjsip")
 library = logging.getLogger("pjsip")
 
 POLL_MS = 100
 COMMANDS_AT_ONCE = 32
-TRANSPORTS = {
-    "udp": pj.PJSIP_TRANSPORT_UDP,
-    "tcp": pj.PJSIP_TRANSPORT_TCP,
-    "tls": pj.PJSIP_TRANSPORT_TLS,
-}
-LIBRARY_LIMIT = 1024  # PJSUA_MAX_CALLS of the build (requirements/pjsua2_config_site.h)
-
-
-class PhoneError(Exception):
-    """The SIP side cannot start; the text says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class RegionAddress:
-    """From where calls of a region leave: a local address to bind, or an outbound proxy (a SIP edge elsewhere)."""
-
-    local_address: str = ""
-    outbound_proxy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneConfig:
-    """Addresses, ports and limits. Blank `public_address` announces the bound one."""
-
-    bind: str
-    port: int
-    tls_port: int = 0
-    tls_cert: str = ""
-    tls_key: str = ""
-    tls_verify: bool = False
-    public_address: str = ""
-    rtp_first: int = 20000
-    rtp_count: int = 10000
-    codecs: tuple[str, ...] = ("PCMU", "PCMA")
-    silence: str = ""  # path of a WAV file of silence: keeps recordings in step while nobody speaks
-    log_level: int = 1
-
-
-def parse_headers(message: str) -> Headers:
-    """Return the header fields of a SIP message as received, folded lines joined."""
-    head = message.partition("\r\n\r\n")[0].split("\r\n")[1:]
-    found: list[tuple[str, str]] = []
-    for line in head:
-        if line[:1] in (" ", "\t") and found:
-            name, value = found[-1]
-            found[-1] = (name, f"{value} {line.strip()}")
-            continue
-        name, colon, value = line.partition(":")
-        if colon:
-            found.append((name.strip(), value.strip()))
-    return tuple(found)
-
-
-def header(headers: Headers, name: str) -> str | None:
-    """Return the first header field of this name."""
-    low = name.lower()
-    return next((value for found, value in headers if found.lower() == low), None)
-
-
-def _stale(headers: Headers) -> bool:
-    """Say whether a challenge only wants a fresh nonce used."""
-    asked = header(headers, "Proxy-Authenticate") or header(headers, "WWW-Authenticate") or ""
-    return "stale=true" in asked.lower().replace(" ", "").replace('"', "")
-
-
-def _received(event: Any) -> str:
-    """Return the SIP message that caused a call event, or nothing."""
-    try:
-        if event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.type == pj.PJSIP_EVENT_RX_MSG:
-            return str(event.body.tsxState.src.rdata.wholeMsg)
-        if event.type == pj.PJSIP_EVENT_RX_MSG:
-            return str(event.body.rxMsg.rdata.wholeMsg)
-    except UnicodeDecodeError:
-        log.warning("a SIP message with undecodable bytes: its headers are ignored")
-    return ""
-
-
-@contextlib.contextmanager
-def _muted() -> Iterator[None]:
-    """Drop what the library prints before its log level can be set."""
-    sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _options(headers: Headers = (), code: int = 0) -> pj.CallOpParam:
-    param = pj.CallOpParam(True)
-    param.opt.audioCount, param.opt.videoCount, param.opt.textCount = 1, 0, 0
-    if code:
-        param.statusCode = code
-    for name, value in headers:
-        param.txOption.headers.append(_header(name, value))
-    return param
-
-
-@functools.lru_cache(maxsize=64)
-def _bare_options(code: int) -> pj.CallOpParam:
-    """Return options without headers, made once: they are wanted several times a call."""
-    return _options((), code)
-
-
-def _header(name: str, value: str) -> pj.SipHeader:
-    made = pj.SipHeader()
-    made.hName, made.hValue = name, value
-    return made
-
-
-class _Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
-    """One leg inside the PJSIP thread. `answered` and `over` see to it that each is told once."""
-
-    def __init__(self, phone: PjsipPhone, account: pj.Account, leg: LegId, call_id: int = pj.PJSUA_INVALID_ID) -> None:
-        super().__init__(account, call_id)
-        self.phone = phone
-        self.leg = leg
-        self.incoming = call_id != pj.PJSUA_INVALID_ID
-        self.target: Target | None = None
-        self.media: pj.AudioMedia | None = None
-        self.announced = False
-        self.challenged = False
-        self.accepted = False  # a 200 of ours went out
-        self.answered = False
-        self.ours = False  # we ended it
-        self.over = False
-        self.final = 0
-        self.error = ""
-
-    def onCallState(self, prm: Any) -> None:
-        info = self.getInfo()
-        match info.state:
-            case pj.PJSIP_INV_STATE_CALLING:
-                self.phone.post(Placed(self.leg, time.time(), info.callIdString))
-            case pj.PJSIP_INV_STATE_EARLY if not self.incoming:
-                self.phone.post(Ringing(self.leg, time.time(), info.lastStatusCode, media=False))
-            case pj.PJSIP_INV_STATE_CONNECTING if not self.incoming:
-                self._tell_answered(parse_headers(_received(prm.e)))
-            case pj.PJSIP_INV_STATE_CONFIRMED:
-                self._tell_answered(())
-            case pj.PJSIP_INV_STATE_DISCONNECTED:
-                self._disconnected(info, prm)
-
-    def _tell_answered(self, headers: Headers) -> None:
-        if not self.answered:
-            self.answered, self.final = True, 200
-            self.phone.post(Answered(self.leg, time.time(), headers))
-
-    def _disconnected(self, info: Any, prm: Any) -> None:
-        message = "" if self.ours else _received(prm.e)
-        headers = parse_headers(message)
-        code = self.final or info.lastStatusCode
-        if self.accepted and not (self.answered or self.ours or message.startswith("BYE")):
-            # RFC 3261 §13.3.1.4: the 200 was repeated until the transaction gave up.
-            code, self.error = 408, "the caller never acknowledged the answer (no ACK)"
-        self.phone.ended(self, code, info.lastReason, headers)
-
-    def onCallMediaState(self, prm: Any) -> None:
-        if self.over:
-            return
-        try:
-            self.media = self.getAudioMedia(-1)
-        except pj.Error:
-            self.media = None
-            return
-        if not self.announced and not self.incoming and not self.answered:
-            self.announced = True
-            self.phone.post(Ringing(self.leg, time.time(), 183, media=True))
-        self.phone.media_ready(self.leg)
-
-    def may_answer(self, challenge: str) -> bool:
-        """Say whether credentials may go out: the first time, and again only for a stale nonce (RFC 2617 §3.2.1).
-
-        The library takes every new nonce for stale and would send a wrong password three times.
-        """
-        first, self.challenged = not self.challenged, True
-        return first or _stale(parse_headers(challenge))
-
-    def onDtmfDigit(self, prm: Any) -> None:
-        self.phone.post(Digit(self.leg, time.time(), prm.digit))
-
-    def onCallTransferRequest(self, prm: Any) -> None:
-        # The library would dial the Refer-To target by itself; nobody allowed that.
-        prm.statusCode = pj.PJSIP_SC_DECLINE
-
-
-class _Account(pj.Account):  # type: ignore[misc]
-    """A way in and out: one per region and transport."""
-
-    def __init__(self, phone: PjsipPhone) -> None:
-        super().__init__()
-        self.phone = phone
-
-    def onIncomingCall(self, prm: Any) -> None:
-        self.phone.incoming(self, prm)
-
-    def onAuthChallenge(self, prm: Any) -> None:
-        self.phone.challenged(prm)
 
 
 class _Log(pj.LogWriter):  # type: ignore[misc]
@@ -288,11 +87,13 @@ class PjsipPhone:
         self._kicked = False
         self._kick = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._numbers = itertools.count(1)
-        self._calls: dict[LegId, _Call] = {}
+        self._calls: dict[LegId, Leg] = {}
         self._dead: list[Any] = []
+        self._clock = Clock()
         self._audio = Mixer(self.post, self._media_of, self._calls.__contains__, self._dead.append)
-        self._accounts: dict[tuple[RegionAddress, str], _Account] = {}
-        self._transports: dict[tuple[str, str], int] = {}
+        self._silences = SilenceWatches(self._clock, self._audio, self.post, self._calls.__contains__)
+        self._rtp = RtpWatches(self._clock, self.post, self._calls.get, config.rtp_timeout)
+        self._accounts: Accounts
         self._thread = threading.Thread(target=self._run, name="pjsip", daemon=True)
         self._ready = threading.Event()
         self._failure: str | None = None
@@ -385,6 +186,30 @@ class PjsipPhone:
     def stop_recording(self, recorder: int) -> None:
         self._do(self._audio.stop_recording, recorder)
 
+    def send_digits(self, leg: LegId, digits: str) -> None:
+        self._do(self._with, leg, Leg.send_digits, digits)
+
+    def send_info(self, leg: LegId, digit: str) -> None:
+        """Send one digit by SIP INFO; not for calls of the engine, which does as RFC 4733 has it."""
+        self._do(self._with, leg, Leg.send_info, digit)
+
+    def allow_refer(self, leg: LegId, allowed: bool) -> None:
+        self._do(self._with, leg, _allow_refer, allowed)
+
+    def refer(self, leg: LegId, uri: SipUri) -> None:
+        self._do(self._refer, leg, uri)
+
+    def hold(self, leg: LegId, held: bool) -> None:
+        self._do(self._with, leg, Leg.hold, held)
+
+    def watch_silence(self, leg: LegId, seconds: float) -> int:
+        number = next(self._numbers)
+        self._do(self._silences.add, number, leg, seconds)
+        return number
+
+    def stop_watching(self, watch: int) -> None:
+        self._do(self._silences.remove, watch)
+
     def _do(self, command: Callable[..., None], *args: Any) -> None:
         self._queue.append((time.monotonic(), command, args))
         if not self._kicked:
@@ -421,6 +246,7 @@ class PjsipPhone:
         while not self._stop:
             endpoint.libHandleEvents(0 if self._queue else POLL_MS)
             self._drain()
+            self._clock.run()
             self._hand_over()
         self._close(endpoint)
         self._hand_over()
@@ -439,106 +265,21 @@ class PjsipPhone:
 
     def _open(self, endpoint: Any) -> None:
         config = self._config
-        with _muted():
+        with muted():
             endpoint.libCreate()
-        settings = pj.EpConfig()
-        settings.logConfig.level = config.log_level
         writer = _Log(self._count_unusable)
         writer.__disown__()  # the library deletes it when it is destroyed
-        settings.logConfig.writer = writer
-        settings.uaConfig.maxCalls = LIBRARY_LIMIT  # above our own limit, so that our 503 comes before its 486
-        settings.uaConfig.threadCnt = 0
-        settings.uaConfig.mainThreadOnly = True
-        settings.uaConfig.userAgent = "Cordboard"
-        media = settings.medConfig
-        media.clockRate = media.sndClockRate = CLOCK_RATE
-        media.maxMediaPorts = 4000
-        media.noVad = True
-        media.ecTailLen = 0
-        endpoint.libInit(settings)
+        endpoint.libInit(endpoint_settings(config.log_level, writer))
         endpoint.audDevManager().setNullDev()
-        self._choose_codecs(endpoint)
-        self._endpoint = endpoint
-        for kind in self._kinds():
-            port = config.tls_port if kind == "tls" else config.port
-            self._transports[(kind, config.bind)] = self._transport(kind, config.bind, port)
+        choose_codecs(endpoint, config.codecs)
+        self._accounts = Accounts(endpoint, config, self.incoming, self.challenged)
+        self._accounts.open()
         # A poll waits up to POLL_MS; a byte on this transport, used for nothing else, ends the wait at once.
-        kick = self._transport("udp", "127.0.0.1", 0)
+        kick = self._accounts.transport("udp", "127.0.0.1", 0)
         self._kick.connect(("127.0.0.1", int(endpoint.transportGetInfo(kick).localName.rsplit(":", 1)[1])))
         endpoint.libStart()
-        for kind in self._kinds():
-            self._account(RegionAddress(), kind)
-        if config.silence:
-            self._audio.open(config.silence)
-
-    def _kinds(self) -> tuple[str, ...]:
-        return ("udp", "tcp", "tls") if self._config.tls_port else ("udp", "tcp")
-
-    def _choose_codecs(self, endpoint: Any) -> None:
-        wanted = [name.lower() for name in self._config.codecs]
-        for codec in endpoint.codecEnum2():
-            name, rate = codec.codecId.lower().split("/")[:2]
-            rank = wanted.index(name) if name in wanted else -1
-            useful = rank >= 0 and (name != "opus" or rate == "48000")
-            endpoint.codecSetPriority(codec.codecId, 250 - rank if useful else 0)
-
-    def _transport(self, kind: str, address: str, port: int) -> int:
-        settings = pj.TransportConfig()
-        settings.port = port
-        settings.boundAddress = address
-        if port and self._config.public_address:
-            settings.publicAddress = self._config.public_address
-        if kind == "tls":
-            settings.tlsConfig.certFile = self._config.tls_cert
-            settings.tlsConfig.privKeyFile = self._config.tls_key
-            settings.tlsConfig.verifyServer = self._config.tls_verify
-            settings.tlsConfig.method = pj.PJSIP_TLSV1_2_METHOD
-        try:
-            return int(self._endpoint.transportCreate(TRANSPORTS[kind], settings))
-        except pj.Error as error:
-            raise PhoneError(
-                f"SIP port {port}/{kind} on {address} cannot be opened ({plain(error)}): "
-                "stop what uses it, or set SIP_BIND, SIP_PORT or SIP_TLS_PORT in .env"
-            ) from None
-
-    def _account(self, region: RegionAddress, kind: str) -> _Account:
-        """Return the account for this region and transport, made on first use."""
-        found = self._accounts.get((region, kind))
-        if found is not None:
-            return found
-        config = self._config
-        address = region.local_address or config.bind
-        transport = self._transports.get((kind, address))
-        if transport is None:
-            transport = self._transports[(kind, address)] = self._region_transport(kind, address)
-        settings = pj.AccountConfig()
-        settings.idUri = f"sip:cordboard@{config.public_address or address}"
-        settings.sipConfig.transportId = transport
-        if region.outbound_proxy:
-            proxy = region.outbound_proxy
-            settings.sipConfig.proxies.append(proxy if ";lr" in proxy else f"{proxy};lr")
-        rtp = settings.mediaConfig.transportConfig
-        rtp.port, rtp.portRange = config.rtp_first, config.rtp_count
-        rtp.boundAddress = address
-        if config.public_address:
-            rtp.publicAddress = config.public_address
-        # Our Contact is our own port, over TCP and TLS too: a request must reach us when that connection is gone.
-        settings.natConfig.contactUseSrcPort = 0
-        settings.natConfig.sipOutboundUse = 0
-        settings.callConfig.timerUse = pj.PJSUA_SIP_TIMER_INACTIVE
-        settings.callConfig.prackUse = pj.PJSUA_100REL_NOT_USED
-        account = _Account(self)
-        account.create(settings, (region, kind) == (RegionAddress(), "udp"))
-        self._accounts[(region, kind)] = account
-        return account
-
-    def _region_transport(self, kind: str, address: str) -> int:
-        """Open a transport on a region's own address; the main port may be held by a transport on all addresses."""
-        port = self._config.tls_port if kind == "tls" else self._config.port
-        try:
-            return self._transport(kind, address, port)
-        except PhoneError:
-            return self._transport(kind, address, 0)
+        self._accounts.prepare()
+        self._audio.open(config.silence, endpoint.audDevManager().getPlaybackDevMedia())
 
     def _close(self, endpoint: Any) -> None:
         self._audio.close()
@@ -547,19 +288,19 @@ class PjsipPhone:
             endpoint.libHandleEvents(10)
         self._calls.clear()
         self._dead.clear()
-        self._accounts.clear()
+        self._accounts.close()
         with contextlib.suppress(pj.Error):
             endpoint.libDestroy()
 
-    def incoming(self, account: _Account, prm: Any) -> None:
+    def incoming(self, account: Account, prm: Any) -> None:
         """Take a call that comes in, or answer 503 at once when the engine is full."""
-        call = _Call(self, account, next(self._numbers), prm.callId)
+        call = Leg(self, account, next(self._numbers), prm.callId)
         self._calls[call.leg] = call
         if not self._admit():
             self.refused += 1
             call.over = call.ours = True
             try:
-                call.answer(_options((("Retry-After", "5"),), 503))  # hangup() in this callback would lose the header
+                call.answer(options((("Retry-After", "5"),), 503))  # hangup() in this callback would lose the header
             except pj.Error as error:
                 self._give_up(call, error)
             return
@@ -581,13 +322,15 @@ class PjsipPhone:
                 call_id=header(headers, "Call-ID") or header(headers, "i") or "",
                 headers=headers,
                 authorization=header(headers, "Proxy-Authorization") or header(headers, "Authorization"),
+                transport=account.kind,
+                srtp=offers_srtp(message),
             )
         )
 
     def challenged(self, prm: Any) -> None:
         """Answer a 401 or 407 with the credentials of that leg, once; otherwise let the refusal stand."""
         call = pj.Call.lookup(prm.callId) if prm.callId != pj.PJSUA_INVALID_ID else None
-        if not isinstance(call, _Call):
+        if not isinstance(call, Leg):
             prm.challenge.abandon()
             return
         try:
@@ -606,14 +349,14 @@ class PjsipPhone:
     def _place(self, leg: LegId, target: Target) -> None:
         region = self._regions.get(target.region) or self._regions[""]
         try:
-            account = self._account(region, target.uri.transport)
-            call = _Call(self, account, leg)
+            account = self._accounts.get(region, target.uri.transport, target.uri.srtp)
+            call = Leg(self, account, leg)
         except (pj.Error, PhoneError, KeyError) as error:
             self.post(Ended(leg, time.time(), 0, by_peer=False, error=plain(error)))
             return
         call.target = target
         self._calls[leg] = call
-        param = _options(target.headers)
+        param = options(target.headers)
         host = self._config.public_address or region.local_address or self._local_host(target)
         name = target.from_name.replace("\\", "").replace('"', "")
         param.txOption.localUri = (
@@ -640,7 +383,7 @@ class PjsipPhone:
         if call is None or call.over:
             return
         try:
-            call.answer(_options(headers, code) if headers else _bare_options(code))
+            call.answer(options(headers, code) if headers else bare_options(code))
             call.accepted = call.accepted or code == 200
         except pj.Error as error:
             self._give_up(call, error)
@@ -651,33 +394,60 @@ class PjsipPhone:
             return
         call.ours = True
         try:
-            call.hangup(_options(headers, code) if headers else _bare_options(code))
+            call.hangup(options(headers, code) if headers else bare_options(code))
         except pj.Error as error:
             self._give_up(call, error)
 
-    def _give_up(self, call: _Call, error: Any) -> None:
+    def _give_up(self, call: Leg, error: Any) -> None:
         """End a leg that the library does not obey any more: nothing of it may stay in the tables."""
         call.error = plain(error)
         if not call.ours:
             call.ours = True
             with contextlib.suppress(pj.Error):
-                call.hangup(_options((), 500))
+                call.hangup(options((), 500))
                 return
         self.ended(call, call.final, call.error, ())
 
-    def ended(self, call: _Call, code: int, reason: str, headers: Headers) -> None:
+    def ended(self, call: Leg, code: int, reason: str, headers: Headers) -> None:
         """Forget a leg and tell its end, once."""
         if self._calls.pop(call.leg, None) is None:
             return
         # Nothing may keep the object longer than this callback: the library gives its slot to the next INVITE, and the
         # object's destructor hangs up whatever call has that slot.
         call.media = None
+        call.end_refer()
         self._audio.forget(call.leg)
         if not call.over:
             call.over = True
             self.post(
                 Ended(call.leg, time.time(), code, reason, by_peer=not call.ours, headers=headers, error=call.error)
             )
+
+    def confirmed(self, call: Leg) -> None:
+        """Begin to look after the packets of a leg that has been answered."""
+        self._rtp.add(call)
+
+    def later(self, seconds: float, leg: LegId, command: Callable[..., None], *args: Any) -> None:
+        """Carry out a command on a leg after so many seconds, if it still lives."""
+        self._clock.after(seconds, self._with, leg, command, *args)
+
+    def tones(self, leg: LegId, digits: str) -> None:
+        """Play digits as tones to a far end that knows no telephone-event."""
+        number = next(self._numbers)
+        self._audio.digits(leg, number, digits)
+        self._clock.after(len(digits) * DIGIT_SECONDS + 0.5, self._audio.stop, number)
+
+    def _with(self, leg: LegId, command: Callable[..., None], *args: Any) -> None:
+        call = self._calls.get(leg)
+        if call is not None and not call.over:
+            command(call, *args)
+
+    def _refer(self, leg: LegId, uri: SipUri) -> None:
+        call = self._calls.get(leg)
+        if call is None or call.over:
+            self.post(ReferDone(leg, time.time(), 0))
+        else:
+            call.refer(uri)
 
     def media_ready(self, leg: LegId) -> None:
         """Connect what waited for this leg's audio."""
@@ -686,3 +456,7 @@ class PjsipPhone:
     def _media_of(self, leg: LegId) -> Any:
         call = self._calls.get(leg)
         return call.media if call is not None else None
+
+
+def _allow_refer(call: Leg, allowed: bool) -> None:
+    call.refer_allowed = allowed

@@ -21,6 +21,9 @@ from sipengine.tones import Cadence
 log = logging.getLogger("sipengine.pjsip")
 
 CLOCK_RATE = 8000  # Hz: the bridge mixes telephone band; wide-band legs are resampled at its edge
+DTMF = frozenset("0123456789*#ABCDabcd")
+DIGIT_SECONDS = 0.3  # from one digit to the next: what the library's RFC 4733 events take, and our tones too
+_TONE_MS = 160
 
 Pairs = tuple[tuple[LegId, LegId], ...]  # (speaker, listener)
 
@@ -59,6 +62,7 @@ class _Wishes:
     pairs: set[tuple[LegId, LegId]] = field(default_factory=set)
     sources: set[int] = field(default_factory=set)
     recorders: set[int] = field(default_factory=set)
+    ears: int = 0  # who measures its level
 
 
 class Mixer:
@@ -81,11 +85,16 @@ class Mixer:
         self._sources: dict[int, _Source] = {}
         self._recorders: dict[int, _Recorder] = {}
         self._silence: Any = None
+        self._ear: Any = None
 
-    def open(self, silence: str) -> None:
-        """Start the source of silence that keeps the channels of a recording in step while nobody speaks."""
-        self._silence = pj.AudioMediaPlayer()
-        self._silence.createPlayer(silence, 0)
+    def open(self, silence: str, ear: Any) -> None:
+        """Take a source of silence, which keeps the channels of a recording in step while nobody speaks, and a sink
+        for what is only measured: the bridge does not read a port that nobody listens to.
+        """
+        self._ear = ear
+        if silence:
+            self._silence = pj.AudioMediaPlayer()
+            self._silence.createPlayer(silence, 0)
 
     def close(self) -> None:
         """Close every recorder's files and stop every player."""
@@ -93,7 +102,7 @@ class Mixer:
             self.stop_recording(number)
         for number in list(self._sources):
             self.stop(number)
-        self._silence = None
+        self._silence = self._ear = None
 
     def ready(self, leg: LegId) -> None:
         """Connect everything that waited for this leg's media."""
@@ -105,6 +114,8 @@ class Mixer:
             self._connect(speaker, listener)
         for number in wishes.sources:
             _transmit(self._sources[number].media, media)
+        if wishes.ears:
+            _transmit(media, self._ear)
         for number in wishes.recorders:
             recorder = self._recorders[number]
             for channel, group in enumerate(recorder.legs):
@@ -170,6 +181,18 @@ class Mixer:
         generator.play(tones, True)
         self._add_source(leg, number, generator)
 
+    def digits(self, leg: LegId, number: int, digits: str) -> None:
+        """Play digits to a leg as tones, once; they take `DIGIT_SECONDS` each."""
+        tones = pj.ToneDigitVector()
+        for digit in digits:
+            tone = pj.ToneDigit()
+            tone.digit, tone.on_msec, tone.off_msec = digit.lower(), _TONE_MS, int(DIGIT_SECONDS * 1000) - _TONE_MS
+            tones.append(tone)
+        generator = pj.ToneGenerator()
+        generator.createToneGenerator(CLOCK_RATE, 1)
+        generator.playDigits(tones)
+        self._add_source(leg, number, generator)
+
     def _add_source(self, leg: LegId, number: int, source: Any) -> None:
         if not self._alive(leg):
             self._discard(source)
@@ -220,6 +243,30 @@ class Mixer:
         media = self._media_of(leg)
         if media is not None:
             _transmit(media, recorder.files[channel])
+
+    def measure(self, leg: LegId, wanted: bool) -> None:
+        """Let the level of a leg be measured, or no longer."""
+        if not self._alive(leg):
+            return
+        wishes, media = self._wishes[leg], self._media_of(leg)
+        wishes.ears += 1 if wanted else -1
+        if media is None:
+            return
+        if wanted:
+            _transmit(media, self._ear)
+        elif not wishes.ears:
+            with contextlib.suppress(pj.Error):
+                media.stopTransmit(self._ear)
+
+    def level(self, leg: LegId) -> int:
+        """Return the level of a leg that is measured, 0 to 49: see `pjsip_watch.SILENT`."""
+        media = self._media_of(leg)
+        if media is None:
+            return 0
+        try:
+            return int(media.getRxLevel())
+        except pj.Error:
+            return 0
 
     def stop_recording(self, number: int) -> None:
         """Close the files."""

@@ -17,14 +17,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from routing.sipuri import SipUri, SipUriError, parse
 from sipengine.certificate import self_signed
 from sipengine.pjsip import PhoneConfig, PhoneError, PjsipPhone
-from sipengine.ports import Answered, Digit, Ended, Event, Headers, Invite, LegId, Placed, Ringing, Target
+from sipengine.ports import (
+    Answered,
+    Digit,
+    Ended,
+    Event,
+    Headers,
+    Held,
+    Invite,
+    LegId,
+    NoMedia,
+    Placed,
+    Quiet,
+    ReferDone,
+    Referred,
+    Ringing,
+    Target,
+)
 from sipengine.tones import Cadence
 
 CANNOT_START = 2  # the exit code of wrong options too
@@ -39,20 +56,44 @@ _TOLD = frozenset(
 _TOLD_PREFIXES = ("x-", "p-", "remote-party")
 
 
+COMMANDS = {  # of --at: what their argument is, if they have one
+    "digits": "DIGITS",
+    "info": "DIGIT",
+    "hold": "",
+    "unhold": "",
+    "refer": "SIP-URI",
+    "tone": "HZ",
+    "quiet": "SECONDS",
+    "hangup": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do so many seconds after the answer: a command of `COMMANDS` and its argument."""
+
+    seconds: float
+    command: str
+    argument: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """What the phone does. Times in seconds; None: never.
 
-    `answer` counts from the INVITE, `hangup` from the answer. `record` is the file of the first call; the next ones
-    get a number.
+    `answer` counts from the INVITE, `hangup` and `steps` from the answer. `record` is the file of the first call; the
+    next ones get a number. `srtp` is what callers must offer: "mandatory" or "off"; None takes both.
     """
 
     answer: float | None = None
     reject: int | None = None
     early_media: bool = False
     hangup: float | None = None
-    tone: int | None = None
+    steps: tuple[Step, ...] = ()
+    tones: tuple[int, ...] = ()
     record: Path | None = None
+    srtp: str | None = None
+    take_refer: bool = False
     once: bool = False
     target: Target | None = None
 
@@ -68,6 +109,7 @@ class Softphone:
         self._phone = PjsipPhone(config, self._post, lambda: True, self._loop.call_soon)
         self._legs: set[LegId] = set()
         self._timers: dict[LegId, list[asyncio.TimerHandle]] = {}
+        self._tones: dict[LegId, int] = {}
         self._stop = asyncio.Event()
         self._idle = asyncio.Event()
         self._files = itertools.count(1)
@@ -119,6 +161,16 @@ class Softphone:
                 self._answered(event)
             case Digit():
                 self._tell("digit", event.time, event.leg, digit=event.digit)
+            case Held():
+                self._tell("held" if event.held else "unheld", event.time, event.leg)
+            case Referred():
+                self._tell("referred", event.time, event.leg, target=event.target)
+            case ReferDone():
+                self._tell("refer-done", event.time, event.leg, code=event.code, notify_code=event.notify_code)
+            case Quiet():
+                self._tell("quiet", event.time, event.leg)
+            case NoMedia():
+                self._tell("no-media", event.time, event.leg, seconds=event.seconds)
             case Ended():
                 self._ended(event)
 
@@ -131,11 +183,16 @@ class Softphone:
             request_uri=invite.request_uri,
             source_ip=invite.source_ip,
             call_id=invite.call_id,
+            transport=invite.transport,
+            srtp=invite.srtp,
             headers=told(invite.headers),
         )
         self._add(leg)
-        if self._script.reject is not None:
-            self._phone.refuse(leg, self._script.reject)
+        reject = self._script.reject
+        if self._script.srtp in ("off", "mandatory") and (self._script.srtp == "mandatory") != invite.srtp:
+            reject = 488
+        if reject is not None:
+            self._phone.refuse(leg, reject)
             return
         self._phone.ring(leg, self._script.early_media)
         if self._script.answer is not None:
@@ -144,8 +201,9 @@ class Softphone:
     def _add(self, leg: LegId) -> None:
         """Take on a leg: its tone and its recording start as soon as it has media."""
         self._legs.add(leg)
-        if self._script.tone is not None:
-            self._phone.tone(leg, Cadence((self._script.tone,), ((TONE_MS, 0),)))
+        self._play(leg, self._script.tones)
+        if self._script.take_refer:
+            self._phone.allow_refer(leg, True)
         if self._script.record is not None:
             number, path = next(self._files), self._script.record
             self._phone.record([[leg]], [path if number == 1 else path.with_stem(f"{path.stem}-{number}")])
@@ -156,6 +214,32 @@ class Softphone:
         self._tell("answered", event.time, leg, headers=told(event.headers))
         if self._script.hangup is not None:
             self._after(self._script.hangup, leg, lambda: self._phone.hangup(leg))
+        for step in self._script.steps:
+            self._after(step.seconds, leg, partial(self._do, leg, step))
+
+    def _do(self, leg: LegId, step: Step) -> None:
+        match step.command:
+            case "digits":
+                self._phone.send_digits(leg, step.argument)
+            case "info":
+                self._phone.send_info(leg, step.argument)
+            case "hold" | "unhold":
+                self._phone.hold(leg, step.command == "hold")
+            case "refer":
+                self._phone.refer(leg, parse(step.argument))
+            case "tone":
+                self._play(leg, (int(step.argument),))
+            case "quiet":
+                self._phone.watch_silence(leg, float(step.argument))
+            case "hangup":
+                self._phone.hangup(leg)
+
+    def _play(self, leg: LegId, tones: tuple[int, ...]) -> None:
+        """Play these tones instead of those before; 0 Hz is silence."""
+        if leg in self._tones:
+            self._phone.stop_playing(leg, self._tones.pop(leg))
+        if any(tones):
+            self._tones[leg] = self._phone.tone(leg, Cadence(tones, ((TONE_MS, 0),)))
 
     def _ended(self, event: Ended) -> None:
         self._tell(
@@ -170,6 +254,7 @@ class Softphone:
         )
         for timer in self._timers.pop(event.leg, ()):
             timer.cancel()
+        self._tones.pop(event.leg, None)
         self._legs.discard(event.leg)
         if not self._legs:
             self._idle.set()
@@ -206,6 +291,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=_between(1, 65535), required=True, help="SIP port, UDP and TCP")
     made.add_argument("--tls-port", type=_between(1, 65535), default=0, help="SIP port for TLS, self-signed")
     made.add_argument("--rtp", type=_rtp_range, default=(40000, 100), metavar="FIRST-LAST", help="media ports")
+    made.add_argument(
+        "--srtp", choices=("off", "optional", "mandatory"), help="of its call (off), or what callers must offer (any)"
+    )
+    made.add_argument("--take-refer", action="store_true", help="accept a REFER instead of declining it")
+    made.add_argument("--rtp-timeout", type=_seconds, default=0.0, metavar="SECONDS", help="tell no-media after these")
+    made.add_argument("--session-timers", action="store_true", help="ask for them in its INVITE (RFC 4028)")
     made.add_argument("--codecs", default="PCMU,PCMA", metavar="NAMES", help="codecs on offer, best first")
     incoming = made.add_mutually_exclusive_group()
     incoming.add_argument("--answer", type=_seconds, metavar="SECONDS", help="ring so long, then answer (never)")
@@ -219,7 +310,12 @@ def parser() -> argparse.ArgumentParser:
         "--header", type=_header, action="append", default=[], metavar="'NAME: VALUE'", help="of its INVITE"
     )
     made.add_argument("--hangup", type=_seconds, metavar="SECONDS", help="hang up so long after the answer")
-    made.add_argument("--tone", type=_between(50, 3400), metavar="HZ", help="play this tone to the far end")
+    made.add_argument(
+        "--at", type=_step, action="append", default=[], metavar="SECONDS:COMMAND[:ARGUMENT]", help=_steps_help()
+    )
+    made.add_argument(
+        "--tone", type=_between(50, 3400), action="append", default=[], metavar="HZ", help="play it; two are a chord"
+    )
     made.add_argument("--record", type=Path, metavar="FILE.wav", help="record what it hears")
     made.add_argument("--once", action="store_true", help="end with its first call")
     made.add_argument("--log-level", type=_between(0, 6), default=0, help="of the SIP library, on stderr")
@@ -243,6 +339,30 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= 86_400:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
     return value
+
+
+def _step(text: str) -> Step:
+    when, _, rest = text.partition(":")
+    command, colon, argument = rest.partition(":")
+    wanted = COMMANDS.get(command)
+    if wanted is None or bool(wanted) != bool(colon and argument):
+        raise argparse.ArgumentTypeError(f"{text!r} is not SECONDS: and one of {_steps()}")
+    match wanted:
+        case "SIP-URI":
+            _uri(argument)
+        case "HZ":
+            _between(0, 3400)(argument)
+        case "SECONDS":
+            _seconds(argument)
+    return Step(_seconds(when), command, argument)
+
+
+def _steps() -> str:
+    return ", ".join(f"{name}:{argument}" if argument else name for name, argument in COMMANDS.items())
+
+
+def _steps_help() -> str:
+    return f"so long after the answer, do one of: {_steps()}"
 
 
 def _rtp_range(text: str) -> tuple[int, int]:
@@ -269,7 +389,7 @@ def _header(text: str) -> tuple[str, str]:
 def script_of(options: argparse.Namespace) -> Script:
     """Return what the options ask for."""
     target = options.call and Target(
-        uri=options.call,
+        uri=replace(options.call, srtp=options.srtp or options.call.srtp),
         from_user=options.caller,
         username=options.username,
         password=options.password,
@@ -280,7 +400,10 @@ def script_of(options: argparse.Namespace) -> Script:
         reject=options.reject,
         early_media=options.early_media,
         hangup=options.hangup,
-        tone=options.tone,
+        steps=tuple(options.at),
+        tones=tuple(options.tone),
+        srtp=options.srtp,
+        take_refer=options.take_refer,
         record=options.record,
         once=options.once,
         target=target,
@@ -300,6 +423,8 @@ def config_of(options: argparse.Namespace, certificates: Path) -> PhoneConfig:
         rtp_first=first,
         rtp_count=count,
         codecs=tuple(options.codecs.split(",")),
+        rtp_timeout=options.rtp_timeout,
+        session_timers=options.session_timers,
         log_level=options.log_level,
     )
 
@@ -322,6 +447,8 @@ async def _run(config: PhoneConfig, script: Script, output: TextIO) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one phone; return the exit code: 1 when the call that it placed was not answered, 2 when it cannot start."""
     options = parser().parse_args(arguments)
+    if len(options.tone) > 2:
+        parser().error("--tone: at most two at once")
     output = _own_stdout(options.log_level)
     with tempfile.TemporaryDirectory(prefix="softphone-") as folder:
         try:
