@@ -130,6 +130,10 @@ SIP_PUBLIC_ADDRESS = env.str("SIP_PUBLIC_ADDRESS", default="")
 RTP_PORTS = env.str("RTP_PORTS", default="20000-29999")
 SIP_CODECS: list[str] = env.list("SIP_CODECS", default=["PCMU", "PCMA", "opus", "G722"])
 
+RTP_TIMEOUT = env.float("RTP_TIMEOUT", default=30.0)
+RTP_TIMEOUT_ENDS_CALL = env.bool("RTP_TIMEOUT_ENDS_CALL", default=False)
+SIP_SESSION_TIMERS = env.bool("SIP_SESSION_TIMERS", default=False)
+
 ENGINE_NAME = env.str("ENGINE_NAME", default=socket.gethostname())
 MAX_LEGS = env.int("MAX_LEGS", default=1000)
 MAX_SETUPS = env.int("MAX_SETUPS", default=100)
@@ -145,6 +149,7 @@ SAY_VOICE = env.str("SAY_VOICE", default="en-us")
 WEBHOOK_RETRY_SECONDS: list[float] = env.list(
     "WEBHOOK_RETRY_SECONDS", cast=float, default=[30, 120, 600, 1800, 3600, 10800]
 )
+SHOW_DTMF = env.bool("SHOW_DTMF", default=False)
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=10.0)
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 

@@ -14,21 +14,24 @@ import wave
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from calls.client_settings import client_policy
 from calls.status import status_table
-from calls.webclient import WebClient
+from calls.webclient import WebClient, open_session
+from routing.outbound import Dialplan
 from sipengine import store
+from sipengine.callback_sender import SenderPipe
+from sipengine.callbacks import Callbacks
 from sipengine.certificate import self_signed
-from sipengine.dialing import DialSettings
 from sipengine.engine import Engine, Limits
 from sipengine.journal import Journal, JournalBusy, is_closed, lock
 from sipengine.media import MediaLibrary
 from sipengine.pjsip import PhoneConfig, PhoneError, PjsipPhone, RegionAddress
-from sipengine.session import Services
+from sipengine.rooms import Rooms
+from sipengine.services import DialSettings, Services
 
 log = logging.getLogger("sipengine")
 
@@ -36,6 +39,7 @@ TICK_SECONDS = 0.1
 RELOAD_SECONDS = 1.0
 CLAIM_SECONDS = 0.5
 CLAIMS_AT_ONCE = 20
+COMMAND_SECONDS = 0.1  # how long a live change may wait to be seen
 REPORT_SECONDS = 2.0
 
 
@@ -68,6 +72,8 @@ class Runtime:
         self._at_once = asyncio.Event()
         self._writer: asyncio.subprocess.Process | None = None
         self._regions: tuple[str, ...] = ()
+        self._region_names: frozenset[str] = frozenset()
+        self._dialplan = Dialplan()
 
     async def run(self) -> None:
         """Open, serve, drain, close."""
@@ -76,26 +82,32 @@ class Runtime:
         self._journal = Journal(self._folder)
         recordings = Path(settings.RECORDINGS_DIR)
         await asyncio.to_thread(recordings.mkdir, parents=True, exist_ok=True)
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=400, keepalive_timeout=30), cookie_jar=aiohttp.DummyCookieJar()
-        ) as http:
+        policy = client_policy()
+        async with open_session(policy) as http:
             media = MediaLibrary(
                 Path(settings.MEDIA_CACHE_DIR),
                 http,
                 default_voice=settings.SAY_VOICE,
                 allowed_dir=Path(settings.MEDIA_DIR),
             )
+            self._sender = SenderPipe(_child("webhook_sender", self._name))
             self._phone = PjsipPhone(_phone_config(), self._post, self._admits, asyncio.get_running_loop().call_soon)
             services = Services(
                 phone=self._phone,
-                web=WebClient(http),
+                web=WebClient(http, policy),
                 media=media,
                 put=self._journal.put,
-                own=lambda leg, session: self._engine.own(leg, session),
+                own=lambda number, handler: self._engine.own(number, handler),
+                callbacks=Callbacks(self._journal.put, self._sender.send, settings.PUBLIC_URL, self._name),
+                rooms=Rooms(),
                 dial=DialSettings(
                     timeout_buffer=settings.DIAL_TIMEOUT_BUFFER,
                     table=status_table(settings.SIP_STATUS_MAP, settings.SIP_STATUS_OVERRIDES),
+                    end_without_media=settings.RTP_TIMEOUT_ENDS_CALL,
                 ),
+                dialplan=lambda: self._dialplan,
+                regions=lambda: self._region_names,
+                adopt=lambda adoption: self._engine.adopt(adoption),
                 recordings=recordings,
                 public_url=settings.PUBLIC_URL,
                 engine=self._name,
@@ -121,7 +133,16 @@ class Runtime:
             loop.add_signal_handler(name, self._signalled, name)
         keep_going = [
             asyncio.create_task(work())
-            for work in (self._tick, self._reload, self._claim, self._write, self._sync, self._report)
+            for work in (
+                self._tick,
+                self._reload,
+                self._claim,
+                self._obey,
+                self._write,
+                self._sender.run,
+                self._sync,
+                self._report,
+            )
         ]
         # What lives now lives as long as the process: the collector need not walk it again in the middle of calls.
         gc.collect()
@@ -158,6 +179,7 @@ class Runtime:
     async def _close(self) -> None:
         await asyncio.to_thread(self._phone.stop)
         await asyncio.sleep(0)  # the last events' entries
+        await self._sender.close()
         self._journal.close()
         with contextlib.suppress(OSError):
             (self._folder / "alive").unlink()
@@ -186,7 +208,8 @@ class Runtime:
                     log.error("routing cannot be read (%s): the last one stays in force", error)
                 found, away = None, True
             if found is not None:
-                version, directory, regions = found
+                version, directory, regions, self._dialplan = found
+                self._region_names = frozenset(name for region in regions for name in (region.code, region.edge))
                 self._engine.set_directory(directory)
                 self._phone.set_regions(_regions(regions))
                 self._regions = tuple(region.code for region in regions)
@@ -198,8 +221,7 @@ class Runtime:
 
         Not before the writer has closed what the last run left: it releases that run's claims, and ours with them.
         """
-        while not is_closed(self._folder, self._journal.first_segment):  # noqa: ASYNC110  # another process says so
-            await asyncio.sleep(0.1)
+        await self._last_run_is_closed()
         while True:
             regions = self._regions if self._admits() else ()  # a full or stopping engine leaves them to others
             try:
@@ -210,21 +232,28 @@ class Runtime:
                 self._engine.place(queued)
             await asyncio.sleep(CLAIM_SECONDS)
 
+    async def _last_run_is_closed(self) -> None:
+        while not is_closed(self._folder, self._journal.first_segment):  # noqa: ASYNC110  # another process says so
+            await asyncio.sleep(0.1)
+
+    async def _obey(self) -> None:
+        """Carry out what operators ask of calls in progress."""
+        await self._last_run_is_closed()
+        while True:
+            if self._engine.calls:
+                try:
+                    commands = await asyncio.to_thread(store.take_commands, self._name)
+                except store.DatabaseError:
+                    commands = []  # _reload tells the operator
+                for command in commands:
+                    self._journal.put(self._engine.obey(command))
+            await asyncio.sleep(COMMAND_SECONDS)
+
     async def _write(self) -> None:
         """Keep the journal's writer running."""
         while True:
-            self._writer = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(settings.BASE_DIR / "manage.py"),
-                "journal_writer",
-                "--engine",
-                self._name,
-                "--first",
-                str(self._journal.first_segment),
-                "--parent",
-                str(os.getpid()),
-                start_new_session=True,
-            )
+            command = (*_child("journal_writer", self._name), "--first", str(self._journal.first_segment))
+            self._writer = await asyncio.create_subprocess_exec(*command, start_new_session=True)
             code = await self._writer.wait()
             log.error("the journal writer ended with %s: starting it again", code)
             await asyncio.sleep(1)
@@ -249,6 +278,12 @@ class Runtime:
         """Keep when the engine before us was last alive, if it did not close properly."""
         with contextlib.suppress(OSError):
             (self._folder / "died").write_text((self._folder / "alive").read_text())
+
+
+def _child(command: str, engine: str) -> tuple[str, ...]:
+    """Return the command line of a process that serves this engine and ends with it."""
+    manage = str(settings.BASE_DIR / "manage.py")
+    return (sys.executable, manage, command, "--engine", engine, "--parent", str(os.getpid()))
 
 
 def _regions(regions: tuple[store.RegionInfo, ...]) -> dict[str, RegionAddress]:
@@ -282,6 +317,8 @@ def _phone_config() -> PhoneConfig:
         public_address=settings.SIP_PUBLIC_ADDRESS,
         rtp_first=int(first),
         rtp_count=int(last) - int(first),
+        rtp_timeout=settings.RTP_TIMEOUT,
+        session_timers=settings.SIP_SESSION_TIMERS,
         codecs=tuple(settings.SIP_CODECS),
         silence=str(silence),
     )
