@@ -7,22 +7,19 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
-REAP_MINUTES = 5
+# What the worker does again and again, and every how many minutes.
+SCHEDULES = {"calls.reap": ("calls.tasks.reap", 5), "calls.sweep": ("calls.delivery.sweep", 1)}
 
 
-def schedule_reaping(using: str, **kwargs: Any) -> None:
-    """Have the worker look for recordings that were left half done, every few minutes."""
+def schedule_tasks(using: str, **kwargs: Any) -> None:
+    """Have the worker look for recordings that were left half done, and for callbacks that are due."""
     from django_q.models import Schedule
 
-    Schedule.objects.using(using).update_or_create(
-        name="calls.reap",
-        defaults={
-            "func": "calls.tasks.reap",
-            "schedule_type": Schedule.MINUTES,
-            "minutes": REAP_MINUTES,
-            "repeats": -1,
-        },
-    )
+    for name, (function, minutes) in SCHEDULES.items():
+        Schedule.objects.using(using).update_or_create(
+            name=name,
+            defaults={"func": function, "schedule_type": Schedule.MINUTES, "minutes": minutes, "repeats": -1},
+        )
 
 
 class CallsConfig(AppConfig):
@@ -32,4 +29,4 @@ class CallsConfig(AppConfig):
     def ready(self) -> None:
         from calls import client_settings as client_settings  # registers its checks
 
-        post_migrate.connect(schedule_reaping, sender=self, dispatch_uid="calls.reap")
+        post_migrate.connect(schedule_tasks, sender=self, dispatch_uid="calls.schedules")

@@ -22,7 +22,12 @@ from calls.webhooks import without_secrets
 from routing.errors import lookup
 
 DELIVER = "calls.delivery.deliver_due"
+DOUBT_AGAIN_AFTER = timedelta(minutes=10)
 State = WebhookDelivery.State
+_DOUBT = (
+    "A callback was answered with content, which is ignored: answer 204, or 200 with an empty <Response/>. Further "
+    "answers of this page are not reported for ten minutes; the deliveries show them."
+)
 _OUTCOME_COLUMNS = [
     "state", "sender", "sent_at", "milliseconds", "response_status", "response_type", "response_body", "error_code",
     "error", "due", "lease",
@@ -155,8 +160,9 @@ def _seconds_to_next(made: WebhookDelivery) -> float | None:
 
 
 def _notifications(rows: Iterable[WebhookDelivery]) -> list[Notification]:
-    """Return one for each message that was given up or doubtfully answered."""
-    made = []
+    """Return one for each message that was given up, and at times one for a URL that answers doubtfully."""
+    made: list[Notification] = []
+    doubted: set[str] | None = None
     for attempt in rows:
         match attempt.state:
             case State.FAILED if _seconds_to_next(attempt) is None:
@@ -164,12 +170,21 @@ def _notifications(rows: Iterable[WebhookDelivery]) -> list[Notification]:
                 what = f"The {attempt.topic} callback {attempt.event} was not delivered{tries}: {attempt.error}"
                 made.append(_notification(attempt, attempt.error_code or retries.HTTP_FAILURE, what))
             case State.DELIVERED if not retries.is_expected_answer(attempt.response_body):
-                what = (
-                    f"The {attempt.topic} callback {attempt.event} was answered with content, which is ignored: "
-                    "answer 204, or 200 with an empty <Response/>."
-                )
-                made.append(_notification(attempt, retries.DOUBTFUL_ANSWER, what))
+                doubted = _doubted() if doubted is None else doubted
+                if _page(attempt.url) not in doubted:
+                    doubted.add(_page(attempt.url))
+                    made.append(_notification(attempt, retries.DOUBTFUL_ANSWER, _DOUBT))
     return made
+
+
+def _doubted() -> set[str]:
+    """Return the pages whose answers the operator has been warned of lately: they say the same each time."""
+    recent = Notification.objects.filter(code=retries.DOUBTFUL_ANSWER, time__gte=datetime.now(UTC) - DOUBT_AGAIN_AFTER)
+    return {_page(url) for url in recent.values_list("url", flat=True)}
+
+
+def _page(url: str) -> str:
+    return without_secrets(url).partition("?")[0]
 
 
 def _notification(attempt: WebhookDelivery, code: int, what: str) -> Notification:

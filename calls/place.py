@@ -11,9 +11,11 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from calls.entries import QueuedCall
+from calls.command import TWIML_LENGTH, TWIML_TOO_LONG
+from calls.entries import CallbackSpec, QueuedCall
 from calls.ledger import user_part
 from calls.models import URL_LENGTH, Call, CallRequest
+from calls.values import callback_json, callback_spec
 from routing import sipuri
 from routing.fields import SecretError
 from routing.models import Account, Endpoint, Region
@@ -23,9 +25,9 @@ from routing.validators import validate_caller_id, validate_url
 log = logging.getLogger(__name__)
 
 LONGEST_TIMEOUT = 600
-TWIML_LENGTH = 65_536
+CALLBACK_EVENTS = ("initiated", "ringing", "answered", "completed")
 # Twilio's codes for a refused `POST Calls` (design conformance §1.12).
-NOT_ACTIVE = 20005
+UNKNOWN_VALUE, NOT_ACTIVE = 20001, 20005
 BAD_URL, BAD_TIMEOUT, BAD_METHOD, BAD_TO, BAD_FROM, BAD_LOGIN = 21205, 21208, 21209, 21211, 21212, 21225
 
 
@@ -49,10 +51,12 @@ def queue_call(
     timeout: int = 60,
     username: str = "",
     password: str = "",
+    callback: CallbackSpec | None = None,
 ) -> Call:
     """Queue a call to a SIP URI that runs the TwiML of `url`, or `twiml` itself, when it is answered.
 
-    Raise `PlaceError` if something is wrong with it. An engine of the URI's region takes it within a second or so.
+    `callback` is told of its progress. Raise `PlaceError` if something is wrong with it. An engine of the URI's region
+    takes it within a second or so.
     """
     if not account.is_active:
         raise PlaceError(NOT_ACTIVE, f"Account {account} is {account.status}: only an active account may place calls.")
@@ -60,6 +64,7 @@ def queue_call(
     region = _region(uri.region)
     _check_from(from_address)
     _check_twiml(url, fallback_url, method, twiml)
+    _check_callback(callback)
     if bool(username) != bool(password):
         raise PlaceError(BAD_LOGIN, "Give username and password together, or neither.")
     if not 1 <= timeout <= LONGEST_TIMEOUT:
@@ -90,6 +95,7 @@ def queue_call(
             timeout=timeout,
             username=username,
             password=password,
+            callback=callback_json(callback),
             created=now,
         )
     log.info("call=%s queued to %s in region %s", call.sid, uri.address, region)
@@ -144,17 +150,40 @@ def _check_twiml(url: str, fallback_url: str, method: str, twiml: str) -> None:
     if bool(url) == bool(twiml):
         raise PlaceError(BAD_URL, "Give either url or twiml: what the called party hears must come from one of them.")
     if len(twiml) > TWIML_LENGTH:
-        raise PlaceError(BAD_URL, f"twiml: {len(twiml)} characters; at most {TWIML_LENGTH}.")
-    if method not in ("GET", "POST"):
-        raise PlaceError(BAD_METHOD, f"method: {method} is neither GET nor POST.")
+        raise PlaceError(
+            TWIML_TOO_LONG, f"twiml: {len(twiml)} characters; at most {TWIML_LENGTH}. Serve a longer one from a URL."
+        )
+    _check_method("method", method)
     for name, value in (("url", url), ("fallback_url", fallback_url)):
-        if len(value) > URL_LENGTH:
-            raise PlaceError(BAD_URL, f"{name}: {len(value)} characters; at most {URL_LENGTH}.")
-        try:
-            if value:
-                validate_url(value)
-        except ValidationError as error:
-            raise PlaceError(BAD_URL, f"{name}: {error.messages[0]}") from error
+        _check_url(name, value)
+
+
+def _check_callback(callback: CallbackSpec | None) -> None:
+    if callback is None:
+        return
+    if not callback.url:
+        raise PlaceError(BAD_URL, "callback: it has no URL; give one, or leave the callback out.")
+    _check_url("callback URL", callback.url)
+    _check_method("callback method", callback.method)
+    unknown = [event for event in callback.events if event not in CALLBACK_EVENTS]
+    if unknown or not callback.events:
+        named = unknown[0][:20] if unknown else "none"
+        raise PlaceError(UNKNOWN_VALUE, f"callback events: {named}; give some of {', '.join(CALLBACK_EVENTS)}.")
+
+
+def _check_method(name: str, value: str) -> None:
+    if value not in ("GET", "POST"):
+        raise PlaceError(BAD_METHOD, f"{name}: {value} is neither GET nor POST.")
+
+
+def _check_url(name: str, value: str) -> None:
+    if len(value) > URL_LENGTH:
+        raise PlaceError(BAD_URL, f"{name}: {len(value)} characters; at most {URL_LENGTH}.")
+    try:
+        if value:
+            validate_url(value)
+    except ValidationError as error:
+        raise PlaceError(BAD_URL, f"{name}: {error.messages[0]}") from error
 
 
 def _endpoint(account: Account, address: str) -> Endpoint | None:
@@ -211,6 +240,7 @@ def _claimed(request: CallRequest) -> QueuedCall:
         username=request.username,
         password=request.password,
         queued=request.created.timestamp(),
+        callback=callback_spec(request.callback),
     )
 
 

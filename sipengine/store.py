@@ -10,20 +10,21 @@ import functools
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import close_old_connections
+from django.db.models import Q
 from django.db.utils import Error as DatabaseError
 
-from calls import ledger
-from calls.entries import CallRecord, Entry, EventEntry, QueuedCall
+from calls import command, crash, ledger, outbox
+from calls.entries import CallRecord, Entry, EventEntry, QueuedCall, QueuedCommand
 from calls.place import claim
 from calls.status import Status
 from routing.admission import Directory
-from routing.resolve import RegionInfo, directory_version, load_directory, regions
+from routing.outbound import Dialplan
+from routing.resolve import RegionInfo, directory_version, load_dialplan, load_directory, regions
 
-__all__ = ["DatabaseError", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing"]
+__all__ = ["DatabaseError", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing", "take_commands"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,18 +45,24 @@ def _connected(function: Callable[P, T]) -> Callable[P, T]:
 
 
 @_connected
-def routing(known: int | None) -> tuple[int, Directory, tuple[RegionInfo, ...]] | None:
-    """Return what admission needs, with its version, or None when it is still the version `known`."""
+def routing(known: int | None) -> tuple[int, Directory, tuple[RegionInfo, ...], Dialplan] | None:
+    """Return what admission and dialling need, with its version, or None when it is still the version `known`."""
     version = directory_version()
     if version == known:
         return None
-    return version, load_directory(), regions()
+    return version, load_directory(), regions(), load_dialplan()
 
 
 @_connected
 def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[QueuedCall]:
     """Take queued calls of these regions for this engine, oldest first."""
     return claim(engine, codes, limit)
+
+
+@_connected
+def take_commands(engine: str) -> list[QueuedCommand]:
+    """Take what was asked for of calls that this engine owns, oldest first; each is handed out once."""
+    return command.take(engine)
 
 
 @_connected
@@ -69,20 +76,18 @@ def close_dead_calls(engine: str, died_at: float) -> int:
     """End every leg and recording that this engine left open when it died; return how many legs.
 
     `died_at` is the last time the engine was known to live (seconds since the epoch). Queued calls that it had claimed
-    and not yet placed go back to the queue.
+    and not yet placed go back to the queue; who is to be told of an end, is told by the worker, as are the callbacks
+    that it was sending.
     """
     open_legs = ledger.open_calls(engine)
     ended = [_ended_with_the_engine(record, died_at) for record in open_legs]
-    entries: list[Entry] = [*ended]
-    entries += _ends(ended)
-    entries += [
-        replace(recording, status="processing")
-        if any(Path(file).exists() for file in recording.files)
-        else replace(recording, status="absent", error="the engine died before anything was recorded")
-        for recording in ledger.open_recordings(engine)
-    ]
+    entries: list[Entry] = [*crash.completions(ended), *ended, *_ends(ended)]
+    # The worker looks what there is in the files: a recording of nothing becomes `absent`, and its callback is told.
+    entries += [replace(recording, status="processing") for recording in ledger.open_recordings(engine)]
     ledger.apply(entries)
     ledger.release_claims(engine)
+    outbox.take_over(Q(sender=engine))
+    command.settle_dead(engine)
     return len(open_legs)
 
 

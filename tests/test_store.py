@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from django_q.models import OrmQ
 
-from calls import ledger
+from calls import ledger, tasks
 from calls.entries import CallRecord, RecordingEntry
 from calls.models import Call, CallEvent, CallRequest, Recording
 from calls.place import queue_call
 from routing.models import Account, Region
+from routing.resolve import load_dialplan
 from sipengine import store
 from tests import rows, samples
 
@@ -64,10 +65,11 @@ class TestRouting:
         rows.domain(account, "pbx.example.com")
         found = store.routing(None)
         assert found is not None
-        _, directory, regions = found
+        _, directory, regions, dialplan = found
         assert list(directory.domains) == ["pbx.example.com"]
         assert directory.domains["pbx.example.com"].application.account_sid == account.sid
         assert regions[0].code == "us1" and regions[0].is_default
+        assert dialplan == load_dialplan()
 
     def test_what_is_known_is_not_read_again(self, account: Account) -> None:
         rows.domain(account, "pbx.example.com")
@@ -215,18 +217,18 @@ class TestRecordingsThatDiedWithTheEngine:
         assert recording.files == [str(part) for part in parts]
         assert OrmQ.objects.count() == 1
 
-    def test_what_never_reached_the_disk_is_absent(self, account: Account, tmp_path: Path) -> None:
-        self.growing(account, tmp_path / "gone.wav")
+    def test_what_never_reached_the_disk_goes_there_too_and_becomes_absent(
+        self, account: Account, tmp_path: Path
+    ) -> None:
+        entry = self.growing(account, tmp_path / "gone.wav")
         store.close_dead_calls("e1", DIED)
-        recording = Recording.objects.get()
-        assert recording.status == "absent"
-        assert "before anything was recorded" in recording.error
-        assert OrmQ.objects.count() == 0
+        assert OrmQ.objects.get().task["args"] == (entry.sid,)
+        assert tasks.finish_recording(entry.sid) == "absent"
 
     def test_one_of_a_call_that_had_ended_is_closed_too(self, account: Account, tmp_path: Path) -> None:
         self.growing(account, tmp_path / "gone.wav", call=samples.call(account))
         assert store.close_dead_calls("e1", DIED) == 0
-        assert Recording.objects.get().status == "absent"
+        assert Recording.objects.get().status == "processing"
 
     def test_another_engines_and_finished_ones_are_not_touched(self, account: Account, tmp_path: Path) -> None:
         self.growing(account, tmp_path / "x.wav", call=alive(account, engine="e2"))

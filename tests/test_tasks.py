@@ -214,7 +214,7 @@ def test_reaping_is_scheduled_by_migrate() -> None:
     Schedule.objects.all().delete()
     for _ in range(2):
         emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
-    schedule = Schedule.objects.get()
+    schedule = Schedule.objects.get(name="calls.reap")
     assert (schedule.func, schedule.minutes, schedule.repeats) == ("calls.tasks.reap", 5, -1)
 
 
