@@ -1,16 +1,16 @@
-"""The call log in the admin: calls with their legs, recordings, notifications. Nothing here can be edited."""
+"""The call log in the admin: calls with their legs, and recordings. Nothing here can be edited.
+
+The debugger and webhooks are in `admin_debugger` and `admin_webhooks`, changes to live calls in `admin_commands`.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.contrib import admin
-from django.core.paginator import Paginator
-from django.db.models import Model, Prefetch, Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
@@ -18,72 +18,13 @@ from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
 )
 
+from calls import admin_debugger as admin_debugger
 from calls import admin_ring, call_page
 from calls.admin_filters import LegsFilter, MomentFilter
+from calls.admin_log import LogAdmin, label, moment, two_lines
 from calls.call_page import ARROWS, TONES, clock
-from calls.models import Call, Notification, Recording
-from routing.errors import lookup
+from calls.models import Call, Recording
 from routing.sid import is_sid
-from routing.theme import ModelAdmin
-
-COUNT_AT_MOST = 10_000
-_M = TypeVar("_M", bound=Model)
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]  # the class is not generic at run time
-    """Counts no further than `COUNT_AT_MOST`: counting millions of rows would take longer than showing a page."""
-
-    @cached_property
-    def count(self) -> int:
-        """Return the number of rows, or the cap."""
-        rows = self.object_list
-        assert isinstance(rows, QuerySet)
-        return rows.order_by().values("pk")[:COUNT_AT_MOST].count()
-
-
-class LogAdmin(ModelAdmin[_M]):
-    """A list that is only read."""
-
-    actions = None
-    warn_unsaved_form = False
-    list_filter_submit = True
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # they count the whole table
-    paginator = CappedPaginator
-    list_per_page = 50
-    list_max_show_all = 0
-    list_fullwidth = True
-    ordering = ("-start_time",)
-
-    class Media:
-        css = {"all": ["calls/calls.css"]}
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: the engine writes the log."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: the engine writes the log."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: what happened, happened."""
-        return False
-
-
-def label(text: str, tone: str, title: str = "") -> SafeString:
-    """Return a coloured label."""
-    return format_html('<span class="cb-label cb-{}" title="{}">{}</span>', tone, title, text)
-
-
-def two_lines(first: object, second: object) -> SafeString:
-    """Return a cell with a quiet second line."""
-    return format_html('<span class="cb-cell"><span>{}</span><span class="cb-quiet">{}</span></span>', first, second)
-
-
-def moment(time: datetime) -> SafeString:
-    """Return a cell with date and time of day."""
-    return two_lines(call_page.day(time), call_page.time_of_day(time))
 
 
 @admin.register(Call)
@@ -202,7 +143,7 @@ class CallAdmin(LogAdmin[Call]):
     ) -> HttpResponse:
         """Show the page of a call."""
         call = Call.objects.select_related(*self.related).filter(pk=object_id).first()
-        extra = {} if call is None else {**call_page.context(call), "title": "Call", "subtitle": None}
+        extra = {} if call is None else {**call_page.context(call), "title": "Call"}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
 
 
@@ -263,71 +204,6 @@ class RecordingAdmin(LogAdmin[Recording]):
     def bytes(self, recording: Recording) -> str:
         """Show the size of the file."""
         return call_page.file_size(recording.size)
-
-
-@admin.register(Notification)
-class NotificationAdmin(LogAdmin[Notification]):
-    """The debugger: what went wrong, and what to do about it."""
-
-    ordering = ("-time",)
-    list_display = ("at", "severity", "code", "what", "of_call", "request_made")
-    list_display_links = ("at",)
-    list_filter = (("level", ChoicesDropdownFilter), ("time", MomentFilter))
-    search_fields = ("code__exact", "sid__exact", "call__sid__exact", "message", "url")
-    search_help_text = "Error code, call SID, text of the message, or URL."
-    readonly_fields = ("meaning", "hint", "of_call")
-    fields = (
-        "time", "level", "code", "message", "meaning", "hint", "of_call", "url", "method", "response_status",
-        "response_body", "sid",
-    )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
-        """Return notifications with their calls."""
-        return Notification.objects.select_related("call")
-
-    @admin.display(description="Time", ordering="time")
-    def at(self, note: Notification) -> SafeString:
-        """Show when."""
-        return moment(note.time)
-
-    @admin.display(description="Level", ordering="level")
-    def severity(self, note: Notification) -> SafeString:
-        """Show error or warning."""
-        return label(note.get_level_display(), TONES[note.level])
-
-    @admin.display(description="What happened")
-    def what(self, note: Notification) -> SafeString:
-        """Show the message and the catalogue's advice."""
-        known = lookup(note.code)
-        return format_html(
-            '<span class="cb-cell cb-wrap"><span>{}</span><span class="cb-quiet">{}</span></span>',
-            note.message or known.text,
-            known.hint,
-        )
-
-    @admin.display(description="Meaning of the code")
-    def meaning(self, note: Notification) -> str:
-        """Show the catalogue's text."""
-        return lookup(note.code).text
-
-    @admin.display(description="What to do")
-    def hint(self, note: Notification) -> str:
-        """Show the catalogue's advice."""
-        return lookup(note.code).hint
-
-    @admin.display(description="Call")
-    def of_call(self, note: Notification) -> SafeString | str:
-        """Link to the call."""
-        if note.call is None:
-            return "–"
-        return format_html('<a class="cb-link" href="{}">{}</a>', note.call.admin_path, note.call)
-
-    @admin.display(description="Request")
-    def request_made(self, note: Notification) -> SafeString | str:
-        """Show the HTTP request behind it."""
-        if not note.url:
-            return "–"
-        return two_lines(note.url[:80], f"{note.method} → {note.response_status or 'no answer'}")
 
 
 admin_ring.install(admin.site)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_time
 
 from calls.models import Call
+from routing.errors import CATALOGUE
 
 if TYPE_CHECKING:
     from django.contrib.admin import FieldListFilter, SimpleListFilter
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 else:
     from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
+
+TOPICS = ("status", "recording", "conference", "amd")
 
 
 class LegsFilter(DropdownFilter):
@@ -42,6 +45,48 @@ class LegsFilter(DropdownFilter):
         if self.value() == "all" or any(name.startswith(("q", "endpoint", "direction")) for name in looked_for):
             return queryset
         return queryset.filter(parent=None)
+
+
+class CodeFilter(DropdownFilter):
+    """By error code: all of the catalogue are on offer, and any other may be written into the address."""
+
+    title = "code"
+    parameter_name = "code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        """Return the choices."""
+        return [(str(code), f"{code} {known.text}") for code, known in sorted(CATALOGUE.items())]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows with the code; ignore what is no number."""
+        value = (self.value() or "").strip()
+        return queryset.filter(**{self.parameter_name: int(value)}) if is_code(value) else queryset
+
+
+class ErrorCodeFilter(CodeFilter):
+    """The same where the column is called `error_code`."""
+
+    parameter_name = "error_code"
+
+
+class TopicFilter(DropdownFilter):
+    """By what a webhook is about."""
+
+    title = "topic"
+    parameter_name = "topic"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        """Return the choices."""
+        return [(topic, topic) for topic in TOPICS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows of the topic."""
+        return queryset.filter(topic=self.value()) if self.value() else queryset
+
+
+def is_code(text: str) -> bool:
+    """Say whether a text can be an error code: at most five digits, as Twilio's are."""
+    return text.isascii() and text.isdigit() and len(text) <= 5
 
 
 class MomentFilter(RangeDateTimeFilter):

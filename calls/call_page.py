@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,8 +14,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from calls import timeline
-from calls.models import Call, Notification, Recording
+from calls.harmless import harmless
+from calls.models import Call, Command, Notification, Recording, WebhookDelivery
 from calls.status import TERMINAL
+from calls.stays import stays
+from calls.webhooks import without_secrets
 from routing.errors import ErrorCode, lookup
 
 TONES = {
@@ -32,12 +35,16 @@ TONES = {
     Recording.Status.ABSENT: "quiet",
     "error": "bad",
     "warning": "busy",
+    WebhookDelivery.State.PENDING: "busy",
+    WebhookDelivery.State.DELIVERED: "good",
 }
 ARROWS = {
     Call.Direction.INBOUND: ("call_received", "inbound"),
     Call.Direction.OUTBOUND_API: ("call_made", "outbound, asked for by an operator"),
     Call.Direction.OUTBOUND_DIAL: ("call_made", "outbound, dialled by a call"),
 }
+
+DELIVERIES_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +69,34 @@ class LegRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A callback as the page shows it: `offset` in seconds since the call began, `of` the address of its leg."""
+
+    delivery: WebhookDelivery
+    offset: float
+    of: str
+    url: str
+    tone: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """A change that somebody asked for; `of` is the address of the leg, `url` may be shown."""
+
+    command: Command
+    of: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A notification with what the catalogue says about its code."""
 
     note: Notification
     known: ErrorCode
     tone: str
+    body: str
 
 
 def readable(twiml: str) -> str:
@@ -121,8 +150,10 @@ def context(call: Call) -> dict[str, Any]:
     legs = list(call.legs.select_related("endpoint").order_by("start_time", "sid"))
     events = list(call.events.order_by("time", "number"))
     addresses = {leg.sid: leg.to_address for leg in legs} | {call.sid: call.to_address}
+    sids = [call.sid, *(leg.sid for leg in legs)]
+    told = _deliveries(sids, call.start_time, addresses)
     recordings: QuerySet[Recording] = Recording.objects.filter(call__in=[call.sid, call.parent_id or call.sid])
-    notes = Notification.objects.filter(call__in=[call.sid, *(leg.sid for leg in legs)]).order_by("time")
+    notes = Notification.objects.filter(call__in=sids).order_by("time")
     return {
         "call": call,
         "tone": TONES[Call.Status(call.status)],
@@ -138,8 +169,16 @@ def context(call: Call) -> dict[str, Any]:
             if event.name == "twiml.response" and event.detail.get("body")
         ],
         "recordings": [(row, clock(row.duration)) for row in recordings.order_by("start_time")],
-        "problems": [Problem(note, lookup(note.code), TONES[note.level]) for note in notes],
-        "addresses": addresses,
+        "problems": [
+            Problem(note, lookup(note.code), TONES[note.level], harmless(note.response_body)) for note in notes
+        ],
+        "deliveries": told[:DELIVERIES_SHOWN],
+        "more_deliveries": len(told) > DELIVERIES_SHOWN,
+        "commands": [
+            CommandRow(row, addresses.get(row.call_id, row.call_id), without_secrets(row.url))
+            for row in Command.objects.filter(call__in=sids).order_by("pk")
+        ],
+        "stays": [(stay, clock(stay.seconds)) for stay in stays(events)],
     }
 
 
@@ -187,6 +226,22 @@ def facts(call: Call) -> list[tuple[str, str, str]]:
         ("Account", call.account_id, ""),
     ]
     return [(label, str(value), link) for label, value, link in rows if value]
+
+
+def _deliveries(sids: Sequence[str], start: datetime, addresses: Mapping[str, str]) -> list[DeliveryRow]:
+    """Return the first callbacks of a call and its legs, and one more than is shown."""
+    rows = WebhookDelivery.objects.filter(call__in=sids).defer("parameters", "response_body")
+    return [
+        DeliveryRow(
+            delivery=row,
+            offset=((row.sent_at or row.time) - start).total_seconds(),
+            of=addresses.get(row.call_id or "", ""),
+            url=without_secrets(row.url),
+            tone=TONES[WebhookDelivery.State(row.state)],
+            hint=lookup(row.error_code).hint if row.error_code else "",
+        )
+        for row in rows.order_by("time", "attempt")[: DELIVERIES_SHOWN + 1]
+    ]
 
 
 def _page(model: str, pk: object) -> str:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
+
+from calls.harmless import harmless
 from calls.models import CallEvent
 
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
@@ -45,12 +48,36 @@ WORDINGS: Mapping[str, Wording] = {
     "recording.ended": Wording("Recording ended[ after {seconds} s]", "stop_circle"),
     "say": Wording("Read aloud[: “{text}”]", "record_voice_over"),
     "play": Wording("Played[ {url}]", "play_arrow"),
+    "pause": Wording("Waited[ {length} s]", "pause"),
     "redirect": Wording("Went on[ at {url}]", "redo"),
+    "redirected": Wording("Was sent to another document[: {url}][ by {by}]", "redo"),
+    "command": Wording("A change was asked for[ by {by}][: {what}]", "person"),
     "digit": Wording("Key [{digit} ]pressed", "dialpad"),
+    "digits.sent": Wording("Keys sent[ to {leg}]", "dialpad"),
+    "gather": Wording("Waits for keys[, {num_digits} of them][, for {timeout} s]", "keyboard"),
+    "gather.done": Wording("Keys pressed[: {count}][, ended by {finished_on}]", "dialpad"),
+    "record.started": Wording("Began to record the caller[, for {max_length} s at most]", "radio_button_checked"),
+    "record.done": Wording("The caller was recorded[ for {seconds} s][, ended by {finished_on}]", "stop_circle"),
+    "screening": Wording("{leg} is asked whether to take the call[, with TwiML of {url}]", "contact_support"),
+    "screening.accepted": Wording("{leg} takes the call", "how_to_reg", "good"),
+    "screening.declined": Wording("{leg} does not take the call[ – {reason}]", "person_off"),
+    "leg.held": Wording("{leg} put the other side on hold", "pause_circle"),
+    "leg.resumed": Wording("{leg} took the other side off hold", "play_circle"),
+    "refer": Wording("{leg} asks for a transfer[ to {target}]", "phone_forwarded"),
+    "refer.refused": Wording("{leg} asked for a transfer[ to {target}]: refused[ – {reason}]", "phone_disabled", "bad"),
+    "refer.sent": Wording("{leg} was asked to call[ {target}] instead", "phone_forwarded"),
+    "refer.done": Wording("The transfer was answered[ with {code}][, its call with {notify_code}]", "phone_forwarded"),
+    "enqueue": Wording("Waits in the queue[ {queue}]", "hourglass_top"),
+    "queue.left": Wording("Left the queue[ {queue}][ after {seconds} s][: {result}]", "hourglass_bottom"),
+    "conference.join": Wording("Joined the conference[ {name}][, {participants} are in it]", "groups"),
+    "conference.leave": Wording("Left the conference[ {name}][, {participants} are still in it]", "logout"),
+    "no-media": Wording("Nothing has come from {leg}[ for {seconds} s]: no sound", "volume_off", "bad"),
     "ended": Wording("The call ended[: {status}][ with SIP {code}][ by the {by}][ – {reason}]", "call_end"),
     "engine.restarted": Wording("The engine was restarted; this call died with it", "restart_alt", "bad"),
 }
 _SHOWN_ELSEWHERE = {"body", "recording"}
+_KEYS_PRESSED = {"digit", "digits"}  # they may be somebody's PIN
+_KEY_OF_PIN = re.compile(r"[0-9A-Da-d]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +98,19 @@ def lines(events: Iterable[CallEvent], start: datetime, addresses: Mapping[str, 
 
 
 def _line(event: CallEvent, start: datetime, addresses: Mapping[str, str]) -> Line:
-    detail = {key: _plain(value, addresses) for key, value in event.detail.items() if key not in _SHOWN_ELSEWHERE}
+    detail = {key: _said(key, value, addresses) for key, value in event.detail.items() if key not in _SHOWN_ELSEWHERE}
     if "to" in detail and detail.get("leg") == detail["to"]:
         del detail["to"]
-    wording = WORDINGS.get(event.name, Wording(event.name, "more_horiz"))
-    text, used = _filled(wording.text, detail)
+    wording = WORDINGS.get(event.name) or Wording("", "more_horiz")
+    text, used = _filled(wording.text, detail) if wording.text else (harmless(event.name), set())
     rest = tuple((key, value) for key, value in detail.items() if key not in used and value != "")
     offset = (event.time - start).total_seconds()
     return Line(offset, event.time, text, wording.icon, wording.tone, rest)
+
+
+def _said(key: str, value: Any, addresses: Mapping[str, str]) -> str:
+    text = harmless(_plain(value, addresses))
+    return _KEY_OF_PIN.sub("•", text) if key in _KEYS_PRESSED and not settings.SHOW_DTMF else text
 
 
 def _plain(value: Any, addresses: Mapping[str, str]) -> str:

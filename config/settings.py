@@ -32,6 +32,10 @@ RECORDINGS_DIR = Path(env.str("RECORDINGS_DIR", default=str(DATA_DIR / "recordin
 JOURNAL_DIR = Path(env.str("JOURNAL_DIR", default=str(DATA_DIR / "journal")))
 # Files that TwiML may name by path (`<Play>/…/greeting.wav</Play>`): nothing outside this folder is played.
 MEDIA_DIR = Path(env.str("MEDIA_DIR", default=str(DATA_DIR / "media")))
+# Recordings as MP3 or mixed, made on request.
+DOWNLOAD_CACHE_DIR = Path(env.str("DOWNLOAD_CACHE_DIR", default=str(DATA_DIR / "download-cache")))
+DOWNLOAD_CACHE_BYTES = env.int("DOWNLOAD_CACHE_BYTES", default=1_000_000_000)
+RECORDINGS_PUBLIC = env.bool("RECORDINGS_PUBLIC", default=False)
 MEDIA_CACHE_DIR = Path(env.str("MEDIA_CACHE_DIR", default=str(DATA_DIR / "media-cache")))
 
 INSTALLED_APPS = [

@@ -60,8 +60,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Calls", "call", "calls", "call"),
                     _item("Recordings", "mic", "calls", "recording"),
-                    _item("Notifications", "error", "calls", "notification"),
-                    _item("Webhook deliveries", "webhook", "calls", "webhookdelivery"),
+                    _item("Debugger", "bug_report", "calls", "notification"),
+                    _item("Webhooks", "webhook", "calls", "webhookdelivery"),
                 ],
             },
             {
@@ -71,6 +71,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Routes", "alt_route", "routing", "route"),
                     _item("Ring groups", "ring_volume", "routing", "ringgroup"),
                     _item("Endpoints", "deskphone", "routing", "endpoint"),
+                    _item("Trunks", "cell_tower", "routing", "trunk"),
                     _item("Regions", "public", "routing", "region"),
                 ],
             },
