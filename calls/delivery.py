@@ -11,8 +11,9 @@ import logging
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -39,6 +40,23 @@ NO_ACCOUNT, INTERNAL = 20003, 12400
 def fire(entry: DeliveryEntry) -> None:
     """Have a callback delivered that begins in the worker; firing the same entry again does nothing."""
     ledger.apply([replace(entry, state="pending", sender="")])
+
+
+def send_again(delivery: WebhookDelivery) -> WebhookDelivery:
+    """Have the message of an attempt delivered once more, now, whatever became of it; return the attempt that does it.
+
+    One that waits for its time is made now; one that somebody has in hand is left to them.
+    """
+    attempts = WebhookDelivery.objects.filter(message=delivery.message)
+    with transaction.atomic():
+        last = attempts.select_for_update().order_by("-attempt")[0]
+        now = timezone.now()
+        if last.state != WebhookDelivery.State.PENDING:
+            WebhookDelivery.objects.bulk_create([outbox.next_attempt(last, 0)], ignore_conflicts=True)
+        else:
+            _free(now).filter(pk=last.pk, due__gt=now).update(due=now)
+        async_task(outbox.DELIVER)
+    return attempts.order_by("-attempt")[0]
 
 
 def sweep() -> int:
@@ -75,10 +93,14 @@ class _Job:
     refusal: tuple[int, str] | None = None
 
 
+def _free(now: datetime) -> QuerySet[WebhookDelivery]:
+    """Return the attempts that are to be made and that no worker has in hand."""
+    return WebhookDelivery.objects.filter(Q(lease=None) | Q(lease__lt=now), state=WebhookDelivery.State.PENDING)
+
+
 def _due() -> QuerySet[WebhookDelivery]:
     now = timezone.now()
-    free = Q(lease=None) | Q(lease__lt=now)
-    return WebhookDelivery.objects.filter(free, state=WebhookDelivery.State.PENDING, due__lte=now)
+    return _free(now).filter(due__lte=now)
 
 
 def _lease(most: int) -> list[_Job]:

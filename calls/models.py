@@ -343,6 +343,8 @@ class WebhookDelivery(models.Model):
         indexes = [
             models.Index(fields=["-time"], name="delivery_newest"),
             models.Index(fields=["call"], name="delivery_call"),
+            models.Index(fields=["message"], name="delivery_message"),
+            models.Index(fields=["error_code", "-time"], name="delivery_code", condition=~models.Q(error_code=0)),
             models.Index(fields=["due"], name="delivery_due", condition=models.Q(state="pending")),
             models.Index(fields=["-time"], name="delivery_failed", condition=models.Q(state="failed")),
         ]

@@ -126,29 +126,29 @@ def _write_outcomes(rows: dict[str, WebhookDelivery]) -> None:
     WebhookDelivery.objects.bulk_create(
         new, update_conflicts=True, unique_fields=["sid"], update_fields=_OUTCOME_COLUMNS
     )
-    followers = [next_one for made in new if (next_one := _next_attempt(made))]
+    followers = [next_attempt(made, wait) for made in new if (wait := _seconds_to_next(made)) is not None]
     WebhookDelivery.objects.bulk_create(followers, ignore_conflicts=True)
     Notification.objects.bulk_create(_notifications(new), ignore_conflicts=True)
 
 
-def _next_attempt(failed: WebhookDelivery) -> WebhookDelivery | None:
-    """Return the attempt that follows, under an identifier that is always the same; None if there is none."""
-    seconds = _seconds_to_next(failed)
-    if seconds is None:
-        return None
+def next_attempt(made: WebhookDelivery, seconds: float) -> WebhookDelivery:
+    """Return the row, not yet saved, of an attempt after this one that the worker makes in so many seconds.
+
+    Its identifier is always the same, so that there is but one.
+    """
     now = datetime.now(UTC)
     return WebhookDelivery(
-        sid=retries.derived_sid("WD", failed.message, failed.attempt + 1),
-        message=failed.message,
-        account_id=failed.account_id,
-        call_id=failed.call_id,
-        topic=failed.topic,
-        event=failed.event,
-        url=failed.url,
-        method=failed.method,
-        parameters=failed.parameters,
+        sid=retries.derived_sid("WD", made.message, made.attempt + 1),
+        message=made.message,
+        account_id=made.account_id,
+        call_id=made.call_id,
+        topic=made.topic,
+        event=made.event,
+        url=made.url,
+        method=made.method,
+        parameters=made.parameters,
         time=now,
-        attempt=failed.attempt + 1,
+        attempt=made.attempt + 1,
         due=now + timedelta(seconds=seconds),
     )
 
