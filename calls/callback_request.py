@@ -1,40 +1,28 @@
 """asyncio: one attempt to tell a web application something (a callback), and what came of it. The engine's sender makes
 the first, the worker those after it.
 
-Source: Twilio's pages on status callbacks and on warning 15003 (design conformance §1.9, §1.11).
+Source: Twilio's page on status callbacks (design conformance §1.9, §1.11).
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from calls.entries import DeliveryEntry, NoteEntry
+from calls.entries import DeliveryEntry
 from calls.guarded import ClientPolicy, open_session
-from calls.webclient import Cookies, Fetched, FetchError, Parameters, WebClient
-from calls.webhooks import without_secrets
-from routing.errors import lookup
-from routing.sid import new_sid
+from calls.webclient import Cookies, FetchError, Parameters, WebClient
 
 BODY_KEPT = 4096  # characters of an answer that are kept
 ERROR_KEPT = 1000
-UNEXPECTED_ANSWER = 15003
-
-_COMMENTS = r"(?:<!--(?:(?!-->).)*-->\s*)*"
-_NOTHING_TO_DO = re.compile(
-    rf"\s*(?:<\?xml[^>]*\?>)?\s*{_COMMENTS}<Response\s*(?:/>|>\s*{_COMMENTS}</Response\s*>)\s*", re.DOTALL
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of an attempt: the HTTP answer if there was one, its body cut, and how long it took.
 
-    `delivered` means an answer of 2xx. `remark` is said of one that Twilio would warn of (15003): a callback is no
-    place for TwiML.
+    `delivered` means an answer of 2xx, whatever it says. `error_code` is one of Twilio's, 0 if delivered.
     """
 
     delivered: bool
@@ -44,7 +32,6 @@ class Outcome:
     body: str = ""
     error_code: int = 0
     error: str = ""
-    remark: str = ""
 
 
 async def attempt(
@@ -70,7 +57,6 @@ async def attempt(
         status=answer.status,
         content_type=answer.content_type,
         body=_shown(answer.body),
-        remark=_remark(answer),
     )
 
 
@@ -106,41 +92,6 @@ def concluded(entry: DeliveryEntry, outcome: Outcome, sent_at: float) -> Deliver
         error_code=outcome.error_code,
         error=outcome.error,
     )
-
-
-def notes(entry: DeliveryEntry, outcome: Outcome) -> Sequence[NoteEntry]:
-    """Return what the operator should read about an attempt: why it failed, or what is odd about its answer."""
-    if not outcome.delivered:
-        return (_note(entry, outcome, outcome.error_code, f"{entry.topic} callback {entry.event}: {outcome.error}"),)
-    if outcome.remark:
-        return (_note(entry, outcome, UNEXPECTED_ANSWER, outcome.remark),)
-    return ()
-
-
-def _note(entry: DeliveryEntry, outcome: Outcome, code: int, message: str) -> NoteEntry:
-    return NoteEntry(
-        sid=new_sid("NO"),
-        account_sid=entry.account_sid,
-        call_sid=entry.call_sid,
-        time=time.time(),
-        code=code,
-        level=lookup(code).level,
-        message=message,
-        url=without_secrets(entry.url),
-        method=entry.method,
-        response_status=outcome.status,
-        response_body=outcome.body,
-    )
-
-
-def _remark(answer: Fetched) -> str:
-    """Say what is odd about the answer of 2xx to a callback: it should be empty, or an empty `<Response/>`."""
-    text = answer.body.decode(errors="replace").lstrip("\ufeff")
-    if not text.strip() or _NOTHING_TO_DO.fullmatch(text):
-        return ""
-    if "<Response" in text:
-        return "the answer to a callback holds TwiML, which is not run: answer 204, or 200 with an empty <Response/>"
-    return "the answer to a callback is neither 204 nor 200 with an empty <Response/>; it was taken as received"
 
 
 def _shown(body: bytes) -> str:

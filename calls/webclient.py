@@ -235,7 +235,7 @@ class _Denied(FetchError):
     def __init__(self, url: str, method: str, denied: AddressDenied) -> None:
         host = URL(url).host
         super().__init__(
-            11210,
+            BAD_URL,
             f"host {host} may not be asked: {denied.address} is {denied.why}; WEBHOOK_ALLOW_NETWORKS can allow it",
             url,
             method,

@@ -17,7 +17,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urljoin, urlsplit
+
+from routing import overrides
+from routing.overrides import Overrides
 
 API_VERSION = "2010-04-01"
 USER_AGENT = "TwilioProxy/1.1"
@@ -114,17 +117,6 @@ class RecordingState:
     conference_sid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """How a URL wants to be requested, in seconds; `retry_on` holds any of `4xx`, `5xx`, `ct`, `rt`."""
-
-    connect_timeout: float = 5.0
-    read_timeout: float = 15.0
-    total_timeout: float = 15.0
-    retries: int = 1
-    retry_on: frozenset[str] = frozenset({"ct"})
-
-
 def sign(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> str:
     """Return the X-Twilio-Signature of a request: of a GET without `params`, of a POST with its form parameters.
 
@@ -143,7 +135,7 @@ def signed_url(url: str) -> str:
     An HTTP client must send it byte for byte, or the receiver will compute another signature.
     """
     parts = _split(url)
-    netloc = parts.netloc.rpartition("@")[2]
+    netloc = _ascii(parts.netloc.rpartition("@")[2])
     path = quote(parts.path or "/", safe=_URL_SAFE)
     query = quote(parts.query, safe=_URL_SAFE)
     return SplitResult(parts.scheme, netloc, path, query, "").geturl()
@@ -184,19 +176,11 @@ def resolve_url(base: str, url: str) -> str:
 
 @functools.lru_cache(maxsize=512)
 def connection_overrides(url: str) -> Overrides:
-    """Return the connection overrides in the fragment of a URL, such as `#ct=2000&rc=2&rp=5xx,ct`.
-
-    Unknown keys, and a fragment that is only an anchor, are ignored; a value that is out of range raises `WebhookError`
-    11243. Source: Twilio's page on webhook connection overrides.
-    """
-    given = dict(parse_qsl(_split(url).fragment, keep_blank_values=True))
-    return Overrides(
-        connect_timeout=_number(given, "ct", 100, 10_000, 5_000) / 1000,
-        read_timeout=_number(given, "rt", 100, 15_000, 15_000) / 1000,
-        total_timeout=_number(given, "tt", 100, 15_000, 15_000) / 1000,
-        retries=_number(given, "rc", 0, 5, 1),
-        retry_on=_retry_on(given.get("rp", "ct")),
-    )
+    """Return the connection overrides in the fragment of a URL; raise `WebhookError` 11243 for one out of range."""
+    try:
+        return overrides.parse(_split(url).fragment)
+    except overrides.OverrideError as error:
+        raise WebhookError(BAD_OVERRIDES, error.message) from None
 
 
 def voice_parameters(call: VoiceCall) -> Parameters:
@@ -315,12 +299,25 @@ def _split(url: str) -> SplitResult:
     """Split an absolute http(s) URL; raise `WebhookError` if it is none."""
     try:
         parts = urlsplit(url.strip())
-        valid = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(parts.hostname or "")) and parts.port != 0
+        host = parts.hostname or ""
+        valid = parts.scheme in ("http", "https") and bool(_HOST.fullmatch(host)) and parts.port != 0
+        _ascii(host)
     except ValueError:
-        valid = False
+        raise _no_url(url) from None
     if not valid:
-        raise WebhookError(BAD_URL, f"URL {_shown(url)} is not http:// or https:// with a host name and a valid port")
+        raise _no_url(url)
+    if "_" in host:
+        raise WebhookError(BAD_URL, f"URL {_shown(url)}: a host name may not have an underscore")
     return parts
+
+
+def _no_url(url: str) -> WebhookError:
+    return WebhookError(BAD_URL, f"URL {_shown(url)} is not http:// or https:// with a host name and a valid port")
+
+
+def _ascii(netloc: str) -> str:
+    """Return the host (and port) as it is sent in the Host header, which the receiver's validator reads (RFC 5890)."""
+    return netloc if netloc.isascii() else netloc.encode("idna").decode()
 
 
 def without_secrets(url: str) -> str:
@@ -329,18 +326,3 @@ def without_secrets(url: str) -> str:
 
 def _shown(url: str) -> str:
     return repr(without_secrets(url)[:200])
-
-
-def _number(given: dict[str, str], key: str, low: int, high: int, default: int) -> int:
-    text = given.get(key, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and low <= int(text) <= high):
-        raise WebhookError(BAD_OVERRIDES, f"connection override {key}={text[:20]}: give a number from {low} to {high}")
-    return int(text)
-
-
-def _retry_on(text: str) -> frozenset[str]:
-    known = frozenset({"4xx", "5xx", "ct", "rt"})
-    asked = frozenset(text.split(","))
-    if not asked <= known | {"all"}:
-        raise WebhookError(BAD_OVERRIDES, f"connection override rp={text[:80]}: give 4xx, 5xx, ct, rt or all")
-    return known if "all" in asked else asked

@@ -82,6 +82,7 @@ def test_other_parameters_have_another_signature(params: list[tuple[str, str]]) 
         ("http://h.example/a%2Fb?q=1%2C2+3&q=[x]", "http://h.example/a%2Fb?q=1%2C2+3&q=[x]"),
         ("http://[2001:db8::1]:8000/a", "http://[2001:db8::1]:8000/a"),
         ("http://127.0.0.1:8000/a", "http://127.0.0.1:8000/a"),
+        ("https://bücher.example:8443/a", "https://xn--bcher-kva.example:8443/a"),
     ],
 )
 def test_what_is_requested_and_signed(url: str, signed: str) -> None:
@@ -99,6 +100,7 @@ BAD_URLS = [
     "http://h:x/",
     "http://[::1/",
     "http://h h/",
+    "http://ü..example/",
 ]
 
 
@@ -107,6 +109,17 @@ def test_what_is_no_http_url_is_refused(url: str) -> None:
     with pytest.raises(WebhookError) as error:
         signed_url(url)
     assert error.value.code == 11100
+
+
+@pytest.mark.parametrize("url", ["http://my_app/voice", "https://user:pass@a_b.example.com/"])
+def test_a_host_name_with_an_underscore_is_refused(url: str) -> None:
+    with pytest.raises(WebhookError, match="underscore") as error:
+        signed_url(url)
+    assert error.value.code == 11100
+
+
+def test_an_underscore_elsewhere_is_fine() -> None:
+    assert signed_url("https://a_b:c_d@h.example/e_f?g_h=1") == "https://h.example/e_f?g_h=1"
 
 
 def test_the_message_of_a_refused_url_does_not_hold_its_password() -> None:
@@ -173,7 +186,7 @@ def test_inline_twiml_may_name_an_absolute_url() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mailto:a@h", "javascript:alert(1)", "file:///etc/passwd", "http://[::1/x", "//[::1/x"]
+    "url", ["http://my_app/", "mailto:a@h", "javascript:alert(1)", "file:///etc/passwd", "http://[::1/x", "//[::1/x"]
 )
 def test_a_url_in_twiml_must_be_http(url: str) -> None:
     with pytest.raises(WebhookError) as error:
