@@ -25,7 +25,7 @@ def ways(noun: twiml.Noun, dialplan: Dialplan, account_sid: str, rand: Callable[
         case twiml.Sip():
             return tuple(Way(one.uri, one.username, one.password) for one in in_order(noun.addresses, rand))
         case twiml.Number():
-            return (dialplan.number(account_sid, noun.number),)
+            return dialplan.trunk_ways(account_sid, noun.number)
         case twiml.Client():
             way = dialplan.client(account_sid, noun.identity)
             headers = tuple((f"X-{name}", value) for name, value in noun.parameters)

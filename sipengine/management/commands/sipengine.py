@@ -19,8 +19,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from calls.client_settings import client_policy
+from calls.guarded import open_session
 from calls.status import status_table
-from calls.webclient import WebClient, open_session
+from calls.webclient import WebClient
 from routing.outbound import Dialplan
 from sipengine import store
 from sipengine.callback_sender import SenderPipe
