@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calls import ledger
-from calls.entries import CallRecord, EventEntry, NoteEntry, RecordingEntry
+from calls.entries import CallRecord, DeliveryEntry, EventEntry, NoteEntry, RecordingEntry
 from routing.models import Account, Endpoint, RingGroup
 from routing.sid import new_sid
 
@@ -92,3 +92,43 @@ def note(of: CallRecord, **values: Any) -> NoteEntry:
         "message": "",
     }
     return NoteEntry(**{**defaults, **values})
+
+
+def delivery(of: CallRecord, **values: Any) -> DeliveryEntry:
+    """Return a status callback that was delivered at the first attempt."""
+    sid = values.get("sid", new_sid("WD"))
+    defaults = {
+        "sid": sid,
+        "message": sid,
+        "account_sid": of.account_sid,
+        "call_sid": of.sid,
+        "topic": "status",
+        "event": "completed",
+        "url": "https://app.example.com/status",
+        "method": "POST",
+        "parameters": (("CallSid", of.sid), ("CallStatus", "completed")),
+        "time": START + 53,
+        "state": "delivered",
+        "sent_at": START + 53,
+        "milliseconds": 35,
+        "response_status": 204,
+    }
+    return DeliveryEntry(**{**defaults, **values})
+
+
+def attempt(of: CallRecord, **values: Any) -> DeliveryEntry:
+    """Return the first attempt at a status callback, in the worker's hands."""
+    sid = new_sid("WD")
+    defaults = {
+        "sid": sid,
+        "message": sid,
+        "account_sid": of.account_sid,
+        "call_sid": of.sid,
+        "topic": "status",
+        "event": "completed",
+        "url": "http://app.example.com/cb",
+        "method": "POST",
+        "parameters": (("CallSid", of.sid), ("CallStatus", of.status)),
+        "time": START,
+    }
+    return DeliveryEntry(**{**defaults, **values})
