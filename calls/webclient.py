@@ -20,7 +20,6 @@ from calls import webauth
 from calls.guarded import AddressDenied, ClientPolicy
 from calls.webhooks import (
     BAD_URL,
-    Overrides,
     WebhookError,
     connection_overrides,
     credentials,
@@ -28,6 +27,7 @@ from calls.webhooks import (
     signed_url,
     with_query,
 )
+from routing.overrides import Overrides
 
 MAX_REDIRECTS = 10
 MAX_BODY = 65_536  # bytes; one more is error 11750, which the parser reports

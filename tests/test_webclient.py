@@ -2,103 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import datetime
+import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
-from multidict import MultiDict, MultiDictProxy
-from twilio.request_validator import RequestValidator
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from multidict import MultiDict
 
-from calls.webclient import MAX_BODY, Cookies, Fetched, FetchError, Parameters, WebClient
+from calls.guarded import ClientPolicy
+from calls.webclient import MAX_BODY, Cookies
+from routing.digest import digest_response, ha1
 from sipengine.certificate import self_signed
-
-TOKEN = "0123456789abcdef0123456789abcdef"
-PARAMETERS = (("CallSid", "CA1"), ("From", "sip:jürgen@a"), ("To", "100 & more"), ("X", "2"), ("X", "1"))
-XML = "<Response/>"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Answer = Handler | web.Response
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request as it arrived."""
-
-    method: str
-    url: str
-    form: MultiDictProxy[Any]
-    headers: MultiDictProxy[str]
-
-    @property
-    def signed(self) -> bool:
-        """Say whether Twilio's own validator accepts the request."""
-        form = self.form if self.method == "POST" else MultiDict[Any]()
-        signature = self.headers["X-Twilio-Signature"]
-        return bool(RequestValidator(TOKEN).validate(self.url, form, signature))
-
-
-class Site:
-    """A web application that answers by path; one answer after the other where there are several."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[Answer]] = {}
-        self.asked: list[Asked] = []
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        self.server = TestServer(app, host="127.0.0.1")
-
-    def url(self, path: str, login: str = "", host: str = "127.0.0.1") -> str:
-        return f"http://{login}{host}:{self.server.port}{path}"
-
-    def redirect(self, path: str, status: int, location: str) -> None:
-        self.answers[path] = [web.Response(status=status, headers={"Location": location})]
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        self.asked.append(Asked(request.method, f"http://{request.host}{request.raw_path}", form, request.headers))
-        answers = self.answers.get(request.path, [])
-        answer = (answers.pop(0) if len(answers) > 1 else answers[0]) if answers else web.Response(text=XML)
-        return await answer(request) if callable(answer) else _copy(answer)
-
-
-def _copy(answer: web.Response) -> web.Response:
-    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
-
-
-class Client:
-    """The web client as the engine makes it, with a count of the connections that it opened or tried to."""
-
-    def __init__(self) -> None:
-        self.connections = 0
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_start.append(self._connecting)
-        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace])
-        self._web = WebClient(self.session)
-
-    async def _connecting(self, *_: object) -> None:
-        self.connections += 1
-
-    async def post(self, url: str, parameters: Parameters = PARAMETERS, cookies: Cookies | None = None) -> Fetched:
-        return await self._web.fetch(url, "POST", parameters, TOKEN, cookies or Cookies())
-
-    async def get(self, url: str, parameters: Parameters = PARAMETERS) -> Fetched:
-        return await self._web.fetch(url, "GET", parameters, TOKEN, Cookies())
-
-    async def failure(self, url: str) -> FetchError:
-        """Post, and return how that failed; five seconds are for ever here."""
-        with pytest.raises(FetchError) as caught:
-            async with asyncio.timeout(5):
-                await self.post(url)
-        return caught.value
+from tests.websites import PARAMETERS, TOKEN, XML, Client, Site, dripping, http, raw
 
 
 @pytest.fixture
@@ -113,39 +38,6 @@ async def site() -> AsyncIterator[Site]:
     made = Site()
     async with made.server:
         yield made
-
-
-@contextlib.asynccontextmanager
-async def raw(*answers: bytes | None, keep_open: bool = False, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Serve these bytes, one connection after the other, and hang up; None: say nothing and hang on. Yield the URL.
-
-    With `keep_open` a connection is closed only when the second request has begun to arrive on it.
-    """
-    left, open_ones = list(answers), []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_ones.append(writer)
-        await reader.readuntil(b"\r\n\r\n")
-        answer = left.pop(0) if len(left) > 1 else left[0]
-        if answer is None:
-            return
-        writer.write(answer)
-        if keep_open:
-            with contextlib.suppress(asyncio.IncompleteReadError):
-                await reader.readuntil(b"POST ")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/voice"
-    finally:
-        server.close()
-        for writer in open_ones:
-            writer.close()
-
-
-def http(body: str, headers: str = "") -> bytes:
-    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n{body}".encode()
 
 
 @pytest.fixture
@@ -168,6 +60,31 @@ def unreachable() -> Iterator[str]:
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/voice"
+
+
+def certificate(folder: Path, name: str, days: int) -> Path:
+    """Make a certificate that vouches for itself, with its key, for a host name or IP address; return its file."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    host = x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([host]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    key = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "server.pem"
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + key)
+    return path
 
 
 class TestTheRequest:
@@ -203,6 +120,27 @@ class TestTheRequest:
         assert site.asked[0].headers["Authorization"] == "Basic bWU6cEBzcw=="  # me:p@ss
         assert site.asked[0].url == site.url("/voice")
         assert site.asked[0].signed
+
+    async def test_the_host_is_signed_as_the_server_sees_it(self, client: Client, site: Site) -> None:
+        await client.post(site.url("/voice", host="LocalHost"))
+        assert site.asked[0].signed
+
+    async def test_the_operator_may_give_it_another_name(self, site: Site) -> None:
+        client = Client(ClientPolicy(user_agent="Cordboard"))
+        await client.post(site.url("/voice"))
+        await client.session.close()
+        assert site.asked[0].headers["User-Agent"] == "Cordboard"
+
+    async def test_a_message_that_is_sent_again_can_have_its_own_idempotency_token(
+        self, client: Client, site: Site
+    ) -> None:
+        site.answers["/voice"] = [web.Response(status=500), web.Response(text=XML)]
+        await client.web.fetch(site.url("/voice#rp=5xx"), "POST", PARAMETERS, TOKEN, Cookies(), "WD1")
+        assert [one.headers["I-Twilio-Idempotency-Token"] for one in site.asked] == ["WD1", "WD1"]
+
+    async def test_overrides_that_have_no_meaning_here_are_accepted(self, client: Client, site: Site) -> None:
+        await client.post(site.url("/voice#e=dublin,ashburn&sni=n"))
+        assert site.asked[0].url == site.url("/voice")
 
     async def test_bytes_that_were_no_utf8_in_a_sip_header_do_not_stop_the_request(
         self, client: Client, site: Site
@@ -248,6 +186,63 @@ class TestTheAnswer:
         assert (error.code, error.status, error.body) == (11200, status, said)
         assert error.message.startswith(f"HTTP {status}")
         assert len(site.asked) == 1
+
+
+class TestAuthentication:
+    """User and password of the URL: basic at once, digest when the server asks for it (RFC 7617, RFC 7616, §1.11)."""
+
+    def protect(self, site: Site, *challenges: str) -> None:
+        """Let the site ask for digest authentication with user `me` and password `p@ss`."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            given = request.headers.get("Authorization", "")
+            pairs = re.findall(r'(\w+)=(?:"([^"]*)"|([^",\s]+))', given)
+            fields = {name: quoted or plain for name, quoted, plain in pairs}
+            if given.startswith("Digest "):
+                secret = ha1("me", fields["realm"], "p@ss", "SHA-256" if fields["algorithm"] == "SHA-256" else "MD5")
+                expected = digest_response(
+                    secret, request.method, request.raw_path, fields["nonce"], qop=fields["qop"],
+                    nonce_count=fields["nc"], cnonce=fields["cnonce"], algorithm=fields["algorithm"],
+                )  # fmt: skip
+                if fields["uri"] == request.raw_path and fields["response"] == expected:
+                    return web.Response(text=XML)
+            headers = MultiDict([("WWW-Authenticate", one) for one in challenges])
+            return web.Response(status=401, text="who are you?", headers=headers)
+
+        site.answers["/voice"] = [answer]
+
+    MD5 = 'Digest realm="r, s", nonce="n1", qop="auth,auth-int", algorithm=MD5, opaque="o"'
+    SHA_256 = 'Digest realm="r, s", nonce="n2", qop="auth", algorithm=SHA-256'
+
+    @pytest.mark.parametrize("challenges", [(MD5,), (SHA_256,), (SHA_256, MD5), ('Basic realm="x"', MD5)])
+    async def test_a_digest_challenge_is_answered(
+        self, client: Client, site: Site, challenges: tuple[str, ...]
+    ) -> None:
+        self.protect(site, *challenges)
+        assert (await client.post(site.url("/voice?a=%20b", login="me:p%40ss@"))).body == b"<Response/>"
+        assert [one.signed for one in site.asked] == [True, True]
+        assert list(site.asked[1].form.items()) == list(PARAMETERS)
+
+    async def test_for_a_get_the_digest_covers_the_parameters(self, client: Client, site: Site) -> None:
+        self.protect(site, self.MD5)
+        assert (await client.get(site.url("/voice", login="me:p%40ss@"))).body == b"<Response/>"
+
+    async def test_a_wrong_password_is_tried_once(self, client: Client, site: Site) -> None:
+        self.protect(site, self.MD5)
+        error = await client.failure(site.url("/voice", login="me:wrong@"))
+        assert (error.code, error.status, error.body) == (11200, 401, b"who are you?")
+        assert len(site.asked) == 2
+
+    async def test_without_user_and_password_no_challenge_is_answered(self, client: Client, site: Site) -> None:
+        self.protect(site, self.MD5)
+        assert (await client.failure(site.url("/voice"))).status == 401
+        assert len(site.asked) == 1
+
+    async def test_both_requests_are_one_for_the_application(self, client: Client, site: Site) -> None:
+        self.protect(site, self.MD5)
+        await client.post(site.url("/voice", login="me:p%40ss@"))
+        first, second = (one.headers["I-Twilio-Idempotency-Token"] for one in site.asked)
+        assert first == second
 
 
 class TestRedirects:
@@ -414,6 +409,23 @@ class TestWhenTheServerFails:
         async with raw(http(XML), tls=context) as url:
             assert (await client.failure(url)).code == 11237
 
+    @pytest.mark.parametrize(
+        ("name", "days", "code"), [("127.0.0.1", 1, 0), ("other.example", 1, 11235), ("127.0.0.1", -1, 11236)]
+    )
+    async def test_a_certificate_for_another_host_is_11235_and_an_expired_one_11236(
+        self, tmp_path: Path, name: str, days: int, code: int
+    ) -> None:
+        path = certificate(tmp_path, name, days)
+        client = Client(ssl=ssl.create_default_context(cafile=path))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        async with raw(http(XML), tls=context) as url:
+            if code:
+                assert (await client.failure(url)).code == code
+            else:
+                assert (await client.post(url)).body == b"<Response/>"
+        await client.session.close()
+
     async def test_a_server_without_tls_is_11220(self, client: Client, site: Site) -> None:
         assert (await client.failure(site.url("/voice").replace("http:", "https:"))).code == 11220
 
@@ -484,19 +496,3 @@ class TestRetries:
             await client.post(url)
             assert (await client.post(url)).body == b"<Response/>"
         assert client.connections == 2
-
-
-def dripping(first: bytes, pause: float) -> Handler:
-    """Return a handler that answers a byte at a time, for ever."""
-
-    async def drip(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            await response.write(first)
-            while True:
-                await asyncio.sleep(pause)
-                await response.write(b"o")
-        return response
-
-    return drip

@@ -13,7 +13,6 @@ from twilio.request_validator import RequestValidator
 from calls.webhooks import (
     Completion,
     DialResult,
-    Overrides,
     RecordingState,
     VoiceCall,
     WebhookError,
@@ -30,6 +29,7 @@ from calls.webhooks import (
     voice_parameters,
     with_query,
 )
+from routing.overrides import Overrides
 
 # --- the signature -------------------------------------------------------------------------------------------------
 
