@@ -1,6 +1,6 @@
 """PURE: what TwiML's elements and attributes accept, as data: converters, defaults, error codes, support levels.
 
-docs/twiml.md prints these tables, and docs/check_matrix.py compares the two. Sources: Twilio's voice TwiML pages and
+docs/twiml.md prints these tables, and tests/check_matrix.py compares the two. Sources: Twilio's voice TwiML pages and
 its error dictionary; design conformance §1.2, 1.3, 1.12. An attribute whose wrong values have no code there has 12200.
 """
 
@@ -165,7 +165,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
         "timeout": Attribute(values.number(5, 600), 30, 13212),
         "timeLimit": Attribute(values.number(1, 86_400), 14_400, 13216),
         "callerId": Attribute(values.caller_id, None, 13214),
-        "callReason": Attribute(values.at_most(values.MAX_CALL_REASON), None, support=_IGNORED),
+        "callReason": Attribute(values.at_most(values.MAX_CALL_REASON), None),
         "answerOnBridge": Attribute(values.flag, False, 13219),
         "hangupOnStar": Attribute(values.flag, False, 13213),
         "record": Attribute(values.dial_record, DialRecord.NO, 13217),

@@ -6,6 +6,7 @@ Sources: Twilio's voice TwiML pages; design conformance §1.2, 1.3.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -190,10 +191,15 @@ def caller_id(value: str) -> str | None:
 
 
 def at_most(length: int) -> Callable[[str], str | None]:
-    """Make a converter for any text, which is cut at `length` with a remark; white space counts as absent."""
+    """Make a converter for a line of text, which is cut at `length` with a remark; white space counts as absent.
+
+    It may become a SIP header, so line ends become spaces, and other control characters are refused.
+    """
 
     def convert(value: str) -> str | None:
-        value = value.strip()
+        value = " ".join(value.split())
+        if any(unicodedata.category(char) == "Cc" for char in value):
+            raise BadValue("must not hold control characters")
         if len(value) > length:
             raise BadValue(f"must be at most {length} characters", use=value[:length])
         return value or None
