@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from calls import outbox, retries, wav, webhooks
+from calls import delivery, retries, wav, webhooks
 from calls.entries import DeliveryEntry
 from calls.models import Call, CallEvent, Notification, Recording
 from routing.errors import lookup
@@ -251,7 +251,7 @@ def _tell(recording: Recording, event: str) -> None:
         parameters=tuple(webhooks.recording_parameters(_state(recording, event))),
         time=timezone.now().timestamp(),
     )
-    outbox.write([outbox.row(entry)])
+    delivery.fire(entry)
 
 
 def _state(recording: Recording, status: str) -> webhooks.RecordingState:

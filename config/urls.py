@@ -17,4 +17,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("voice/", include("routing.urls")),
     path("recordings/", include("calls.urls")),
+    path("2010-04-01/", include("calls.api.urls")),
 ]

@@ -57,8 +57,13 @@ LAYERS = (  # the first one that matches
         ours="pure webclient",
         others="aiohttp yarl",
     ),
+    layer("audio", "calls.audio", ours="pure", others="numpy soundfile"),
     layer(
-        "calls", "calls calls.*", ours="pure routing admin webclient calls", others=WEB + " django_q", never="asyncio"
+        "calls",
+        "calls calls.*",
+        ours="pure routing admin webclient audio calls",
+        others=WEB + " django_q",
+        never="asyncio",
     ),
     layer("store", "sipengine.store", ours="pure ports routing calls", others="django"),
     layer("pjsip", "sipengine.pjsip*", ours="pure ports pjsip", others="pjsua2"),
