@@ -7,7 +7,6 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('calls', '0002_callbacks_and_commands'),
-        ('routing', '0003_trunks_and_srtp'),
     ]
 
     operations = [
