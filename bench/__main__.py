@@ -23,6 +23,7 @@ from bench.stack import Ports, Stack
 # The order counts: memory and overload take the highest rate that `rate` found.
 MEASUREMENTS: dict[str, Callable[[measures.Bench], list[Figure]]] = {
     "cpu": measures.cpu,
+    "callbacks": measures.callbacks,
     "latency": measures.latency,
     "media": measures.media,
     "rate": measures.rate,

@@ -8,9 +8,10 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ TEN = Scenario("1010", ("answer", "ring"), ring_ms=100)
 HUNT = Scenario("1020", ("answer", "reject"))
 RECORDED = Scenario("1030")
 GIVEN_UP = Scenario("1050", ("ring",), caller="caller_gives_up")
+TELLING_ONE = Scenario("1001")
+TELLING_TEN = Scenario("1011", ("answer", "ring"), ring_ms=100)
 REFUSABLE = Scenario("1000", caller="caller_refusable")
 
 
@@ -128,6 +131,7 @@ class Load:
         self.folder.mkdir()
         self.caller_port, self.rtp_caller, self.rtp_phone, self.other_caller_port = free_ports(4)
         self._rtp: subprocess.Popen[str] | None = None
+        self._receiver: subprocess.Popen[str] | None = None
         self._sipps: list[Sipp] = []
         self.rtpload = self.folder / "rtpload"
         compiler = shutil.which("gcc") or shutil.which("cc")
@@ -145,7 +149,8 @@ class Load:
         """Return the CPU seconds that the load has taken."""
         pids = [sipp.process.pid for sipp in self._sipps]
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return ended.ru_utime + ended.ru_stime + cpu_seconds([*pids, *([self._rtp.pid] if self._rtp else [])])
+        pids += [process.pid for process in (self._rtp, self._receiver) if process is not None]
+        return ended.ru_utime + ended.ru_stime + cpu_seconds(pids)
 
     # --- audio -----------------------------------------------------------------------------------------------------
 
@@ -172,6 +177,28 @@ class Load:
         self.tell_audio("report")
         assert self._rtp is not None and self._rtp.stdout is not None
         counts: dict[str, Any] = json.loads(self._rtp.stdout.readline())
+        return counts
+
+    # --- callbacks -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def receiver(self) -> Iterator[Callable[[], dict[str, int]]]:
+        """Have a web application take status callbacks; what it yields returns the counts since it was asked last."""
+        port = self.stack.ports.callbacks
+        arguments = [sys.executable, "-m", "bench.receiver", str(port)]
+        self._receiver = start(arguments, output=subprocess.PIPE, stdin=subprocess.PIPE, cwd=HERE.parent)
+        try:
+            wait_for(lambda: _listening(port), 10, "the receiver of callbacks")
+            yield self._ask_receiver
+        finally:
+            end(self._receiver)
+            self._receiver = None
+
+    def _ask_receiver(self) -> dict[str, int]:
+        assert self._receiver is not None and self._receiver.stdin is not None and self._receiver.stdout is not None
+        self._receiver.stdin.write("counts\n")
+        self._receiver.stdin.flush()
+        counts: dict[str, int] = json.loads(self._receiver.stdout.readline())
         return counts
 
     # --- calls -----------------------------------------------------------------------------------------------------
@@ -244,6 +271,10 @@ class Load:
 
 def _bound(port: int) -> bool:
     return f":{port:04X} " in Path("/proc/net/udp").read_text()
+
+
+def _listening(port: int) -> bool:
+    return f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
 
 def _gone(sipp: Sipp) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bench import capture
-from bench.load import ONE, RECORDED, REFUSABLE, TEN, Load, Outcome, Scenario
+from bench.load import ONE, RECORDED, REFUSABLE, TELLING_ONE, TELLING_TEN, TEN, Load, Outcome, Scenario
 from bench.procs import CannotMeasure, busy_seconds, cpu_seconds, resident_mb
 from bench.report import Figure
 from bench.stack import PARTS, Stack
@@ -96,6 +97,56 @@ def cpu(bench: Bench) -> list[Figure]:
                 )
             )
             bench.say(f"  {name} at {rate}/s: {figures[-1].seen}")
+    return figures
+
+
+# --- callbacks ----------------------------------------------------------------------------------------------------
+
+
+def callbacks(bench: Bench) -> list[Figure]:
+    """What status callbacks of all four events of every leg cost the main job: pairs of runs without and with them."""
+    seconds, pairs = (4, 2) if bench.quick else (10, 3)
+    figures = []
+    with bench.load.receiver() as counts:
+        for name, plain, telling, legs in (
+            ("one endpoint", ONE, TELLING_ONE, 1),
+            ("ten in parallel", TEN, TELLING_TEN, 10),
+        ):
+            costs: dict[bool, list[dict[str, float]]] = {False: [], True: []}
+            failed, noise, calls = 0, 0.0, 0
+            for _ in range(pairs):
+                for told, scenario in ((False, plain), (True, telling)):
+                    outcome, spent = bench.calls(scenario, 20, seconds)
+                    time.sleep(1)  # the last callbacks
+                    failed, noise = failed + outcome.failed, max(noise, spent.other_percent)
+                    calls += outcome.callers.good if told else 0
+                    good = max(outcome.callers.good, 1)
+                    costs[told].append({part: 1000 * spent.parts[part] / good for part in PARTS})
+            before, after = (
+                {part: statistics.median(one[part] for one in costs[told]) for part in PARTS} for told in (False, True)
+            )
+            more = 100 * (after["engine"] / before["engine"] - 1)
+            seen = counts()
+            whole = seen.get("completed", 0) + seen.get("canceled", 0)
+            rest = ", ".join(f"{part} {before[part]:.1f} → {after[part]:.1f}" for part in PARTS[1:5])
+            figures += [
+                Figure(
+                    f"callbacks on, {name}, 20/s: engine CPU a call",
+                    f"{before['engine']:.1f} → {after['engine']:.1f} ms, {more:+.0f} %  ({rest}){_failures(failed)}",
+                    "+ 10 %",
+                    more <= 10,
+                    noise,
+                    {"before": before, "after": after, "counts": seen},
+                ),
+                Figure(
+                    f"callbacks on, {name}: ends told / legs / twice",
+                    f"{whole} / {calls * legs} / {seen.get('twice', 0)}",
+                    "each once",
+                    whole == calls * legs and not seen.get("twice"),
+                    noise,
+                ),
+            ]
+            bench.say(f"  {name}: {figures[-2].seen}; {figures[-1].seen}")
     return figures
 
 

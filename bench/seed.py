@@ -1,4 +1,4 @@
-"""`python -m bench.seed '{"answer": 7001, …}'`: the domain, endpoints and routes that the measurements call.
+"""`python -m bench.seed '{"answer": 7001, …}' PORT [URL]`: the domain, endpoints and routes that the measurements call.
 
 Runs in the environment of the stack to be measured. The numbers are those of the peer bench (docs/bench.md).
 """
@@ -13,8 +13,11 @@ from typing import Any
 import django
 
 
-def seed(phones: dict[str, int], voice_url: str) -> None:
-    """Make the rows; `phones` are the UDP ports of the phones that answer, reject and ring for ever."""
+def seed(phones: dict[str, int], callbacks: int, voice_url: str) -> None:
+    """Make the rows; `phones` are the UDP ports of the phones that answer, reject and ring for ever.
+
+    The numbers 1001 and 1011 are 1000 and 1010 with status callbacks of every event to the TCP port `callbacks`.
+    """
     from routing.models import Account, IpAccessControlList, Region, SipDomain
 
     account = Account.objects.create(friendly_name="Bench")
@@ -25,14 +28,19 @@ def seed(phones: dict[str, int], voice_url: str) -> None:
     )
     domain.ip_access_control_lists.add(loopback)
     assert Region.objects.filter(is_default=True).exists()
-    _routes(account, domain, phones)
+    _routes(account, domain, phones, callbacks)
 
 
-def _routes(account: Any, domain: Any, phones: dict[str, int]) -> None:
+def _routes(account: Any, domain: Any, phones: dict[str, int], callbacks: int) -> None:
     from routing.models import Endpoint, RingGroup, RingGroupMember, Route
 
-    def endpoint(user: str, kind: str) -> Endpoint:
-        return Endpoint.objects.create(account=account, name=user, uri=f"sip:{user}@127.0.0.1:{phones[kind]}")
+    def endpoint(user: str, kind: str, **more: Any) -> Endpoint:
+        return Endpoint.objects.create(account=account, name=user, uri=f"sip:{user}@127.0.0.1:{phones[kind]}", **more)
+
+    told = {
+        "status_callback": f"http://127.0.0.1:{callbacks}/status",
+        "status_callback_events": "initiated ringing answered completed",
+    }
 
     answer = endpoint("answer", "answer")
     rejecting = [endpoint(f"reject{number}", "reject") for number in (1, 2)]
@@ -46,6 +54,9 @@ def _routes(account: Any, domain: Any, phones: dict[str, int]) -> None:
 
     for number in ("1000", "1040"):
         Route.objects.create(domain=domain, pattern=number, endpoint=answer)
+    telling = endpoint("telling", "answer", **told)
+    Route.objects.create(domain=domain, pattern="1001", endpoint=telling)
+    group("1011", [*(endpoint(f"t{number}", "ring", **told) for number in range(1, 10)), telling])
     group("1003", [*ringing[:2], answer])
     group("1010", [*ringing, answer])
     group("1020", [*rejecting, answer], strategy=RingGroup.Strategy.SEQUENTIAL)
@@ -57,4 +68,4 @@ def _routes(account: Any, domain: Any, phones: dict[str, int]) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    seed(json.loads(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
+    seed(json.loads(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "")

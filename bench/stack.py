@@ -23,8 +23,14 @@ from sipengine.journal import segment_path, segments
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 ENGINE = "bench"
-PARTS = ("engine", "writer", "web", "worker", "runner")
-_MARKS = {"journal_writer": "writer", "sipengine": "engine", "granian": "web", "qcluster": "worker"}
+PARTS = ("engine", "writer", "sender", "web", "worker", "runner")
+_MARKS = {
+    "journal_writer": "writer",
+    "webhook_sender": "sender",
+    "sipengine": "engine",
+    "granian": "web",
+    "qcluster": "worker",
+}
 
 
 def free_ports(count: int) -> list[int]:
@@ -59,15 +65,16 @@ class Ports:
     sip: int
     web: int
     phones: dict[str, int]
+    callbacks: int
     rtp_first: int = 20_000
 
     @classmethod
     def free(cls) -> Ports:
         """Choose ports that nobody uses now."""
-        sip, web, answer, reject, ring = free_ports(5)
+        sip, web, answer, reject, ring, callbacks = free_ports(6)
         # RTP ports below the kernel's ephemeral range (32768 and up), and hardly those of another run.
         rtp_first = 12_000 + 2 * secrets.randbelow(6_000)
-        return cls(sip, web, {"answer": answer, "reject": reject, "ring": ring}, rtp_first)
+        return cls(sip, web, {"answer": answer, "reject": reject, "ring": ring}, callbacks, rtp_first)
 
 
 @dataclass
@@ -120,7 +127,7 @@ class Stack:
         """Make the database, start everything and wait until it takes calls."""
         (self.data / "static").mkdir(parents=True)
         self._manage("manage.py", "migrate", "--verbosity", "0")
-        self._manage("-m", "bench.seed", json.dumps(self.ports.phones), self.voice_url)
+        self._manage("-m", "bench.seed", json.dumps(self.ports.phones), str(self.ports.callbacks), self.voice_url)
         with self.log_path.open("w") as log:
             arguments = [sys.executable, "-m", "config.runner"]
             self._runner = start(arguments, output=log, cwd=ROOT, env=self._env, tied=self.tied)

@@ -17,7 +17,9 @@ from pathlib import Path
 from bench.procs import CannotMeasure, alive, descendants
 from bench.stack import Ports, Stack
 
-PORTS = Ports(sip=5060, web=5080, phones={"answer": 7001, "reject": 7002, "ring": 7003}, rtp_first=10_000)
+PORTS = Ports(
+    sip=5060, web=5080, phones={"answer": 7001, "reject": 7002, "ring": 7003}, callbacks=7004, rtp_first=10_000
+)
 STOP_SECONDS = 20.0
 
 
