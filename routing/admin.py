@@ -5,18 +5,18 @@ Other apps add their own actions to these classes: `RingGroupAdmin.actions` and 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import Count, Model, Prefetch, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.db.models import Count, Prefetch, Q, QuerySet
+from django.http import HttpRequest
 
 from routing import admin_system as admin_system
+from routing import admin_trunks as admin_trunks
 from routing import resolve
-from routing.forms import EndpointForm, MemberForm, MemberFormSet, RouteOrderFormSet, SipDomainForm
+from routing.admin_parts import RemarkingAdmin, ServedAdmin, disable, enable, keys_remark
+from routing.forms import EndpointForm, MemberForm, MemberFormSet, OrderFormSet, RingGroupForm, SipDomainForm
 from routing.models import (
     Account,
     Credential,
@@ -33,70 +33,19 @@ from routing.models import (
 from routing.models.base import new_auth_token
 from routing.resolve import Destination
 from routing.theme import ModelAdmin, TabularInline, display
-from routing.voice import Context, document
-
-_M = TypeVar("_M", bound=Model)
 
 NOBODY = (
-    "Nobody may call %s: map a credential list or an IP access control list to it (SIP access control, on its page)."
+    "Nobody may call {}: map a credential list or an IP access control list to it (SIP access control, on its page)."
 )
-
-
-def link(obj: Any, text: str = "") -> SafeString:
-    """Return a link to the page of an object."""
-    url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-    return format_html('<a href="{}" class="cb-link">{}</a>', url, text or str(obj))
-
-
-def links(objects: list[Any]) -> str:
-    """Return links to all these objects, each with what it is."""
-    rows = [(obj._meta.verbose_name, link(obj)) for obj in dict.fromkeys(objects)]
-    return format_html_join(", ", "{} {}", rows) if rows else "nothing yet"
-
-
-class ServedAdmin(ModelAdmin[_M]):
-    """Pages that end with the TwiML that is served now, and why; passwords are masked."""
-
-    change_form_after_template = "routing/served.html"
-
-    def destination_of(self, obj: _M) -> Destination:
-        """Return what is served for the object."""
-        raise NotImplementedError
-
-    def used_by(self, obj: _M) -> list[Any]:
-        """Return what leads to the object."""
-        raise NotImplementedError
-
-    def render_change_form(
-        self, request: HttpRequest, context: Any, add: bool = False, change: bool = False, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Add the document to the page of an object that is saved already."""
-        obj = kwargs.get("obj")
-        if change and obj:
-            obj = self.model._default_manager.get(pk=obj.pk)  # not what was typed and refused
-            served = document(self.destination_of(obj), Context(call_status="ringing", mask_secrets=True))
-            context.update(twiml=served.pretty, why=served.why, used_by=links(self.used_by(obj)))
-        return super().render_change_form(request, context, add, change, *args, **kwargs)
-
-
-@admin.action(description="Enable")
-def enable(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-    """Enable what is selected."""
-    messages.success(request, f"{queryset.update(enabled=True)} enabled.")
-
-
-@admin.action(description="Disable")
-def disable(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-    """Disable what is selected."""
-    messages.success(request, f"{queryset.update(enabled=False)} disabled.")
+NO_TLS = "No call can come in to {}: it takes secure calls only, and SIP over TLS is off (SIP_TLS_PORT=0 in .env)."
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin[Account]):
+class AccountAdmin(RemarkingAdmin[Account]):
     list_display = ("friendly_name", "sid", "status_label", "created")
     list_filter = ("status",)
     search_fields = ("friendly_name", "sid")
-    fields = ("friendly_name", "sid", "auth_token", "status")
+    fields = ("friendly_name", "sid", "auth_token", "status", "enhanced_sip")
     actions = ["draw_auth_token"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:
@@ -105,6 +54,15 @@ class AccountAdmin(ModelAdmin[Account]):
     @display(description="Status", ordering="status", label={"Active": "success", "Suspended": "warning"})
     def status_label(self, account: Account) -> str:
         return account.get_status_display()
+
+    def remarks(self, account: Account) -> list[str]:
+        if account.enhanced_sip:
+            return []
+        members = Count("members", filter=Q(members__enabled=True))
+        parallel = account.ring_groups.filter(strategy=RingGroup.Strategy.PARALLEL).annotate(number=members)
+        groups = ", ".join(map(str, parallel.filter(number__gt=1)))
+        why = "the account's enhanced SIP features are off"
+        return [f"The members of {groups} ring one after the other instead of at once: {why}."] if groups else []
 
     @admin.action(description="Draw a new auth token and show it once", permissions=["change"])
     def draw_auth_token(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
@@ -212,16 +170,16 @@ class IpAddressAdmin(ModelAdmin[IpAddress]):
 
 
 @admin.register(SipDomain)
-class SipDomainAdmin(ModelAdmin[SipDomain]):
+class SipDomainAdmin(RemarkingAdmin[SipDomain]):
     form = SipDomainForm
-    list_display = ("domain_name", "friendly_name", "who_may_call", "application", "is_default")
+    list_display = ("domain_name", "friendly_name", "who_may_call", "secure", "application", "is_default")
     list_filter = ("account",)
     search_fields = ("domain_name", "friendly_name", "sid")
     autocomplete_fields = ("account", "credential_lists", "ip_access_control_lists")
     readonly_fields = ("sid",)
     fieldsets = (
         (None, {"fields": ("domain_name", "friendly_name", "account", "is_default", "sid")}),
-        ("SIP access control", {"fields": ("credential_lists", "ip_access_control_lists")}),
+        ("SIP access control", {"fields": ("credential_lists", "ip_access_control_lists", "secure")}),
         (
             "TwiML application",
             {
@@ -253,31 +211,22 @@ class SipDomainAdmin(ModelAdmin[SipDomain]):
     def application(self, domain: SipDomain) -> str:
         return domain.voice_url or "the routes here"
 
-    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Warn on the page of a domain that nobody may call."""
-        domain = SipDomain.objects.filter(pk=object_id).first()
-        if request.method == "GET" and domain and self.who_may_call(domain) == "Nobody":
-            messages.warning(request, NOBODY % domain)
-        return super().change_view(request, object_id, *args, **kwargs)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Warn when a domain is left that nobody may call."""
-        super().save_related(request, form, formsets, change)
-        if "_continue" not in request.POST and self.who_may_call(form.instance) == "Nobody":
-            messages.warning(request, NOBODY % form.instance)
+    def remarks(self, domain: SipDomain) -> list[str]:
+        found = [NOBODY.format(domain)] if self.who_may_call(domain) == "Nobody" else []
+        return found + ([NO_TLS.format(domain)] if domain.secure and not settings.SIP_TLS_PORT else [])
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(ServedAdmin[Endpoint]):
+class EndpointAdmin(RemarkingAdmin[Endpoint], ServedAdmin[Endpoint]):
     form = EndpointForm
     list_display = ("name", "address", "transport_label", "region", "groups", "enabled")
-    list_filter = ("enabled", "transport", "region", "account")
+    list_filter = ("enabled", "transport", "srtp", "region", "account")
     list_select_related = ("region",)
     search_fields = ("name", "uri", "username")
     autocomplete_fields = ("account",)
     actions = [enable, disable]
     fieldsets = (
-        (None, {"fields": ("name", "account", "uri", ("transport", "region"), "enabled")}),
+        (None, {"fields": ("name", "account", "uri", ("transport", "srtp"), "region", "enabled")}),
         ("What its calls carry", {"fields": (("username", "password"), "headers")}),
         (
             "Callbacks",
@@ -305,6 +254,9 @@ class EndpointAdmin(ServedAdmin[Endpoint]):
     def transport_label(self, endpoint: Endpoint) -> str:
         return (endpoint.transport or "udp").upper()
 
+    def remarks(self, endpoint: Endpoint) -> list[str]:
+        return [keys_remark(endpoint)] if endpoint.exposes_srtp_keys else []
+
     @display(description="Ring groups")
     def groups(self, endpoint: Endpoint) -> str:
         return ", ".join(str(membership.group) for membership in endpoint.memberships.all()) or "none"
@@ -315,6 +267,15 @@ class EndpointAdmin(ServedAdmin[Endpoint]):
     def used_by(self, endpoint: Endpoint) -> list[Any]:
         groups = [membership.group for membership in endpoint.memberships.select_related("group")]
         return [*groups, *endpoint.fallback_of.filter(fallback="endpoint"), *endpoint.routes.select_related("domain")]
+
+
+RECORDING = (
+    "record",
+    "trim",
+    "recording_status_callback",
+    "recording_status_callback_events",
+    "recording_status_callback_method",
+)
 
 
 class MemberInline(TabularInline[RingGroupMember, RingGroup]):
@@ -331,6 +292,7 @@ class MemberInline(TabularInline[RingGroupMember, RingGroup]):
 
 @admin.register(RingGroup)
 class RingGroupAdmin(ServedAdmin[RingGroup]):
+    form = RingGroupForm
     list_display = ("name", "strategy_label", "count", "ring_timeout", "record_label", "if_nobody_answers")
     list_filter = ("strategy", "record", "fallback", "account")
     list_select_related = ("fallback_group", "fallback_endpoint")
@@ -342,6 +304,7 @@ class RingGroupAdmin(ServedAdmin[RingGroup]):
         "fallback_group": "fallback == 'group'",
         "fallback_endpoint": "fallback == 'endpoint'",
         "fallback_text": "fallback == 'say'",
+        **dict.fromkeys(RECORDING[1:], "record != 'do-not-record'"),
     }
     fieldsets = (
         (
@@ -352,7 +315,6 @@ class RingGroupAdmin(ServedAdmin[RingGroup]):
                     "account",
                     "strategy",
                     "ring_timeout",
-                    "record",
                     "fallback",
                     "fallback_group",
                     "fallback_endpoint",
@@ -360,6 +322,7 @@ class RingGroupAdmin(ServedAdmin[RingGroup]):
                 )
             },
         ),
+        ("Recording", {"fields": RECORDING}),
         (
             "Call options",
             {
@@ -414,7 +377,7 @@ class RouteAdmin(ServedAdmin[Route]):
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Let dragged rows exchange their places."""
-        return super().get_changelist_formset(request, **{"formset": RouteOrderFormSet, **kwargs})
+        return super().get_changelist_formset(request, **{"formset": OrderFormSet, **kwargs})
 
     @display(description="Goes to")
     def destination(self, route: Route) -> str:

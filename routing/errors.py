@@ -94,7 +94,7 @@ _TABLE = """
 13223 W The phone number is malformed.
       Write it in E.164 form: + and country code first, digits only.
 13224 W The phone number cannot be called.
-      Check the number; no route or carrier leads to it.
+      Give a trunk a rule for the number; one with the prefix * takes every number.
 13225 W Calls to this phone number are blocked.
       Remove the number from the list of blocked ones if the call is wanted.
 13226 W The country code of the phone number does not exist.
@@ -132,7 +132,7 @@ _TABLE = """
 13249 W Username or password of <Sip> is missing or not valid.
       Give both, each under 256 characters.
 13250 W <Dial> holds more targets than can be called.
-      Give ten at most; longer hunts continue in a second <Dial> through the action URL.
+      Give ten at most (one while the account's enhanced SIP features are off); the action URL can dial the next.
 13251 W The SIP URI carries too many custom headers.
       Give ten headers at most.
 13252 W A custom SIP header's name may not be sent.
@@ -319,8 +319,8 @@ _TABLE = """
       Let devices that are no longer used expire.
 32008 W The user registers too often.
       Raise the registration interval of the device.
-32009 W The user that was called is not registered.
-      Check that the phone is on and registered with this SIP domain.
+32009 W The user or client that was called is not registered.
+      Check that there is an enabled endpoint of this name in the account.
 32011 W The SIP endpoint could not be reached or failed.
       Check that it is running and reachable on the address, port and transport of its URI.
 32014 W The call ended because no audio arrived.
@@ -354,19 +354,19 @@ _TABLE = """
 32202 E The caller's SIP username or password is wrong.
       Compare the phone's settings with the credential lists that are mapped to the domain.
 32207 E The phone does not accept encrypted media (SRTP).
-      Enable SRTP on the phone, or do not require it.
+      Enable SRTP on the phone, or set the endpoint's SRTP to optional (secure=optional in a SIP URI).
 32208 E Encrypted media (SRTP) is required here.
-      Enable SRTP on the phone.
+      Enable SRTP on the phone, or untick "secure calls only" on the SIP domain.
 32209 E An encrypted transport (TLS) is required here.
-      Let the phone use TLS.
+      Let the phone use TLS, or untick "secure calls only" on the SIP domain.
 32210 E Registration is not enabled for this SIP domain.
       Enable registration on the domain.
 32212 W The registration's credentials are wrong.
       Compare the phone's settings with the credential lists that are mapped for registration.
 32214 W The <Sip> noun cannot be dialled.
       Correct its URI; the message says what is wrong.
-32215 W A SIP domain of another region was dialled without naming the region.
-      Add ;region= to the SIP URI.
+32215 W The region that the SIP URI asks for does not exist, or none was named where one is needed; the default is used.
+      Write ;region= with the code or edge of a region of the admin, or leave it out.
 32220 E An edge may not be named when a registered phone is dialled.
       Remove ;edge= from the SIP URI.
 32221 E No phone of this user is registered in the edge that was named.

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import Model
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextareaWidget
 
 from routing.fields import is_set
-from routing.models import Endpoint, RingGroup, RingGroupMember, Route, SipDomain
+from routing.models import Endpoint, RingGroup, RingGroupMember, SipDomain, Trunk, TrunkRule
+from routing.models.address import SipAddress
 from routing.models.targets import check_members
 from routing.theme import InlineFormSet, ModelForm, ModelFormSet
-from routing.validators import EVENTS
+from routing.validators import EVENTS, RECORDING_EVENTS
+
+_M = TypeVar("_M", bound=Model)
+_P = TypeVar("_P", bound=Model)
+_R = TypeVar("_R", RingGroupMember, TrunkRule)
+_A = TypeVar("_A", bound=SipAddress)
 
 
-class MemberForm(ModelForm[RingGroupMember]):
-    """One row of a ring group. A new one has no position until it is dragged: it comes last (Unfold puts it first)."""
-
-    class Meta:
-        model = RingGroupMember
-        fields = ("endpoint", "enabled", "position")
+class RowForm(ModelForm[_M]):
+    """A row that is sorted by dragging. A new one has no position until then: it comes last (Unfold puts it first)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,9 +32,6 @@ class MemberForm(ModelForm[RingGroupMember]):
         if position and self.instance._state.adding:
             position.required = False
             self.initial["position"] = None
-        elif "endpoint" in self.fields:
-            # Two rows that exchange their endpoints would meet in the database; remove one and add the other instead.
-            self.fields["endpoint"].disabled = True
 
     def has_changed(self) -> bool:
         """Ignore a row that was added and dragged, but not filled in."""
@@ -38,7 +39,31 @@ class MemberForm(ModelForm[RingGroupMember]):
         return bool(changed - {"position", "enabled"} if self.instance._state.adding else changed)
 
 
-class MemberFormSet(InlineFormSet[RingGroupMember, RingGroup]):
+class RowFormSet(InlineFormSet[_R, _P]):
+    """Rows that are sorted by dragging."""
+
+    def save_new(self, form: Any, commit: bool = True) -> Any:
+        """Save a new row, the last one unless it was dragged elsewhere."""
+        if form.cleaned_data.get("position") is None:
+            form.instance.position = 1 + max((other.instance.position or 0 for other in self.forms), default=0)
+        return super().save_new(form, commit)
+
+
+class MemberForm(RowForm[RingGroupMember]):
+    """One row of a ring group."""
+
+    class Meta:
+        model = RingGroupMember
+        fields = ("endpoint", "enabled", "position")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "endpoint" in self.fields and not self.instance._state.adding:
+            # Two rows that exchange their endpoints would meet in the database; remove one and add the other instead.
+            self.fields["endpoint"].disabled = True
+
+
+class MemberFormSet(RowFormSet[RingGroupMember, RingGroup]):
     """The members of a ring group in order."""
 
     def clean(self) -> None:
@@ -56,16 +81,25 @@ class MemberFormSet(InlineFormSet[RingGroupMember, RingGroup]):
         """Say what is there twice."""
         return "An endpoint is in this group twice: remove one of the two rows."
 
-    def save_new(self, form: Any, commit: bool = True) -> RingGroupMember:
-        """Save a new row, the last one unless it was dragged elsewhere."""
-        if form.cleaned_data.get("position") is None:
-            form.instance.position = 1 + max((other.instance.position or 0 for other in self.forms), default=0)
-        return super().save_new(form, commit)
+
+class RuleForm(RowForm[TrunkRule]):
+    """One rule of a trunk."""
+
+    class Meta:
+        model = TrunkRule
+        fields = ("prefix", "strip", "prepend", "position")
 
 
-class RouteOrderFormSet(ModelFormSet[Route]):
-    """The routes of one list page. Unfold numbers the visible rows from 0; here they exchange the places they had,
-    so that the order stays right on the second page and in a filtered list."""
+class RuleFormSet(RowFormSet[TrunkRule, Trunk]):
+    """The rules of a trunk in order."""
+
+
+class OrderFormSet(ModelFormSet[Any]):
+    """The routes or trunks of one list page.
+
+    Unfold numbers the visible rows from 0; here they exchange the places they had, so that the order stays right on the
+    second page and in a filtered list.
+    """
 
     def clean(self) -> None:
         """Give the rows, in their new order, the positions that they held before."""
@@ -79,29 +113,33 @@ class RouteOrderFormSet(ModelFormSet[Route]):
             form.__dict__["changed_data"] = ["position"] if position != before[form] else []
 
 
-class EndpointForm(ModelForm[Endpoint]):
-    """An endpoint; an emptied username drops the stored password."""
+class EventsField(forms.MultipleChoiceField):
+    """Boxes to tick for what the model keeps as words."""
 
-    status_callback_events = forms.MultipleChoiceField(
-        label="Status callback events",
-        required=False,
-        choices=[(event, event) for event in EVENTS],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="None chosen: completed only.",
-    )
+    def __init__(self, label: str, events: Sequence[str]) -> None:
+        super().__init__(
+            label=label,
+            required=False,
+            choices=[(event, event) for event in events],
+            widget=UnfoldAdminCheckboxSelectMultipleWidget,
+            help_text="None chosen: completed only.",
+        )
 
-    class Meta:
-        model = Endpoint
-        fields = "__all__"
-        widgets = {"headers": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
+    def prepare_value(self, value: Any) -> Any:
+        """Split what the model keeps."""
+        return value.split() if isinstance(value, str) else value
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial["status_callback_events"] = str(self.initial.get("status_callback_events") or "").split()
+    def clean(self, value: Any) -> Any:
+        """Return the words as the model keeps them."""
+        return " ".join(super().clean(value))
 
-    def clean_status_callback_events(self) -> str:
-        """Return the events as the model keeps them."""
-        return " ".join(self.cleaned_data["status_callback_events"])
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare with what the model keeps."""
+        return super().has_changed(self.prepare_value(initial), data)
+
+
+class LoginForm(ModelForm[_A]):
+    """An endpoint or trunk; an emptied username drops the stored password."""
 
     def clean(self) -> dict[str, Any] | None:
         """Forget the password together with its username."""
@@ -109,6 +147,35 @@ class EndpointForm(ModelForm[Endpoint]):
         if not data.get("username") and not data.get("password") and is_set(self.instance, "password"):
             self.instance.password = ""
         return data
+
+
+class TrunkForm(LoginForm[Trunk]):
+    """A trunk."""
+
+    class Meta:
+        model = Trunk
+        fields = "__all__"
+
+
+class RingGroupForm(ModelForm[RingGroup]):
+    """A ring group."""
+
+    recording_status_callback_events = EventsField("Recording callback events", RECORDING_EVENTS)
+
+    class Meta:
+        model = RingGroup
+        fields = "__all__"
+
+
+class EndpointForm(LoginForm[Endpoint]):
+    """An endpoint."""
+
+    status_callback_events = EventsField("Status callback events", EVENTS)
+
+    class Meta:
+        model = Endpoint
+        fields = "__all__"
+        widgets = {"headers": UnfoldAdminTextareaWidget(attrs={"rows": 4})}
 
 
 class SipDomainForm(ModelForm[SipDomain]):

@@ -169,7 +169,8 @@ def _ringing(group: RingGroup, count: int, left: int, sequential: bool) -> str:
     members = f"{count} member{'s' * (count != 1)}"
     if sequential:
         more = f" The next {left} follow in another Dial, through the action URL." if left else ""
-        return f"Group {group} rings {members} one after the other, {group.ring_timeout} s each.{more}"
+        how = f"one after the other, {group.ring_timeout} s each" if count > 1 else f"for {group.ring_timeout} s"
+        return f"Group {group} rings {members} {how}.{more}"
     more = f" {left} more are left out: make the group sequential or split it." if left else ""
     return f"Group {group} rings {members} at once for {group.ring_timeout} s.{more}"
 

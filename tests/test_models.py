@@ -26,7 +26,10 @@ from routing.models import (
     RingGroupMember,
     Route,
     SipDomain,
+    Trunk,
+    TrunkRule,
 )
+from routing.models.trunks import unreached
 from routing.sid import is_sid
 from tests import rows
 
@@ -286,6 +289,45 @@ class TestEndpoint:
     ) -> None:
         assert text in refusals(an_endpoint(account, **fields))[field]
 
+    @pytest.mark.parametrize(
+        ("uri", "srtp"),
+        [("sips:a@b.example;secure=true", "mandatory"), ("sip:a@b.example;secure=optional", "optional")],
+    )
+    def test_secure_moves_to_its_field_and_back_into_the_noun(self, account: Account, uri: str, srtp: str) -> None:
+        made = an_endpoint(account, uri=uri)
+        assert refusals(made) == {}
+        assert (made.uri, made.srtp) == ("sip:a@b.example", srtp)
+        assert made.sip_uri().text.endswith(uri.partition(";")[2])
+
+    @pytest.mark.parametrize("secure", ["false", "optional"])
+    def test_a_uri_that_contradicts_the_srtp_field_is_refused(self, account: Account, secure: str) -> None:
+        made = an_endpoint(account, uri=f"sip:a@b.example;secure={secure}", srtp="mandatory")
+        assert "take ;secure= out of the URI" in refusals(made)["srtp"]
+
+    def test_a_uri_that_its_fields_make_too_long_is_refused(self, account: Account) -> None:
+        long = "sip:a@" + ".".join(["b" * 60] * 4)
+        assert refusals(an_endpoint(account, uri=long)) == {}
+        assert "13243" in refusals(an_endpoint(account, uri=long, transport="tls", srtp="mandatory"))["uri"]
+
+    @pytest.mark.parametrize("name", ["Zoë", "ZOË", " zoë "])
+    def test_a_name_is_unique_in_its_account_in_whatever_case(self, account: Account, name: str) -> None:
+        rows.endpoint(account, "Zoë", uri="sip:zoe@h")
+        text = refusals(an_endpoint(account, name=name))["name"]
+        assert "Endpoint Zoë at sip:zoe@h has this name already" in text and "<Client>" in text
+        assert refusals(an_endpoint(rows.account("Other"), name=name)) == {}
+
+    def test_an_endpoint_may_keep_its_name(self, account: Account) -> None:
+        assert refusals(rows.endpoint(account, "Zoë", uri="sip:zoe@h")) == {}
+
+    @pytest.mark.parametrize(
+        ("srtp", "transport", "exposed"),
+        [("off", "", False), ("optional", "", True), ("mandatory", "udp", True), ("mandatory", "tls", False)],
+    )
+    def test_srtp_keys_are_exposed_without_tls(
+        self, account: Account, srtp: str, transport: str, exposed: bool
+    ) -> None:
+        assert an_endpoint(account, srtp=srtp, transport=transport).exposes_srtp_keys is exposed
+
     def test_events_are_stored_in_their_order_in_time(self, account: Account) -> None:
         made = an_endpoint(account, status_callback_events="completed, ringing")
         assert refusals(made) == {}
@@ -295,6 +337,137 @@ class TestEndpoint:
         made = an_endpoint(account, name="Zoë 東京")
         made.save()
         assert str(Endpoint.objects.get(pk=made.pk)) == "Zoë 東京"
+
+
+class TestUrls:
+    """Twilio: absolute URLs need a valid host name, without underscores; connection overrides after #."""
+
+    @pytest.mark.parametrize(
+        "url",
+        ["https://user:pa%20ss@h.example/a?b=c", "http://127.0.0.1:8000/", "https://[::1]/", "https://h/#ct=2000&rc=2"],
+    )
+    def test_these_can_be_requested(self, account: Account, url: str) -> None:
+        assert refusals(an_endpoint(account, screening_url=url)) == {}
+
+    @pytest.mark.parametrize(
+        ("url", "text"),
+        [
+            ("https://bad_host.example/", "bad_host.example has an underscore"),
+            ("https://bad_host.example/", "error 11100"),
+            ("ftp://h.example/", "begins with http:// or https://"),
+            ("/relative", "begins with http:// or https://"),
+            ("https://", "begins with http:// or https://"),
+            ("https://h.example/a b", "no spaces"),
+            ("https://h.example:0/", "error 11100"),
+            ("https://h.example:99999/", "Port out of range"),
+            ("https://[::1/", "not a URL"),
+            ("https://h.example/#rc=9", "rc=9: give a number from 0 to 5"),
+            ("https://h.example/#rc=9", "error 11243"),
+        ],
+    )
+    def test_these_cannot(self, account: Account, url: str, text: str) -> None:
+        assert text in refusals(an_endpoint(account, screening_url=url))["screening_url"]
+
+
+def a_trunk(account: Account, **fields: Any) -> Trunk:
+    return Trunk(**{"account": account, "name": "Carrier", "uri": "sip:carrier.example", **fields})
+
+
+class TestTrunk:
+    def test_what_the_uri_says_moves_to_its_fields(self, account: Account) -> None:
+        made = a_trunk(account, uri=" sips:Carrier.Example:5071;edge=dublin;secure=true ")
+        assert refusals(made) == {}
+        assert (made.uri, made.transport, made.srtp) == ("sip:carrier.example:5071", "tls", "mandatory")
+        assert made.region and made.region.code == "ie1"
+
+    @pytest.mark.parametrize(
+        ("fields", "field", "text"),
+        [
+            (
+                {"uri": "sip:me@carrier.example"},
+                "uri",
+                "Take me@ out of the URI: the number that is dialled goes there",
+            ),
+            ({"uri": "sip:carrier.example?x-a=1"}, "uri", "a trunk sends none"),
+            ({"uri": "sip:carrier example"}, "uri", "13243"),
+            ({"uri": "sip:" + ".".join(["a" * 60] * 4)}, "uri", "a number of 52 digits must fit before it"),
+            ({"uri": ""}, "uri", "cannot be blank"),
+            ({"uri": "sip:carrier.example;region=mars"}, "uri", "There is no region mars"),
+            ({"username": "u"}, "password", "13249"),
+            ({"password": "p"}, "username", "13249"),
+            ({"caller_id": "+49 30"}, "caller_id", "13247"),
+            ({"name": ""}, "name", "cannot be blank"),
+        ],
+    )
+    def test_bad_values_are_refused_by_name(
+        self, account: Account, fields: dict[str, str], field: str, text: str
+    ) -> None:
+        assert text in refusals(a_trunk(account, **fields))[field]
+
+    def test_a_new_trunk_comes_last(self, account: Account) -> None:
+        assert [rows.trunk(account, name=name).position for name in ("One", "Two")] == [1, 2]
+
+    def test_an_account_with_trunks_cannot_be_deleted(self, account: Account) -> None:
+        rows.trunk(account)
+        with pytest.raises(ProtectedError):
+            account.delete()
+
+
+class TestTrunkRule:
+    def rule(self, prefix: str, strip: int = 0, prepend: str = "") -> TrunkRule:
+        return TrunkRule(prefix=prefix, strip=strip, prepend=prepend)
+
+    def refusals(self, rule: TrunkRule) -> dict[str, str]:
+        rule.trunk = rows.trunk(rows.account())
+        return refusals(rule)
+
+    @pytest.mark.parametrize(
+        ("written", "stored", "matches"),
+        [("+49", "+49", "+49"), ("+49*", "+49", "+49"), ("*", "*", ""), ("**", "*", ""), ("*43", "*43", "*43")],
+    )
+    def test_a_star_at_the_end_stands_for_the_rest(self, written: str, stored: str, matches: str) -> None:
+        rule = self.rule(written)
+        assert self.refusals(rule) == {}
+        assert (rule.prefix, rule.rule().prefix) == (stored, matches)
+
+    @pytest.mark.parametrize(
+        ("rule", "example"),
+        [
+            (("+49", 3, "0"), "+49301234 → 0301234"),
+            (("+", 1, "00"), "+49301234 → 0049301234"),
+            (("*", 0, ""), "+49301234 → +49301234"),
+            (("0", 0, "9"), "09301234 → 909301234"),
+        ],
+    )
+    def test_an_example_shows_what_it_does(self, rule: tuple[str, int, str], example: str) -> None:
+        assert self.rule(*rule).example == example
+
+    @pytest.mark.parametrize(
+        ("rule", "shown"),
+        [(("+49", 3, "0"), "+49 → 0…"), (("*", 0, "9"), "every number → 9…"), (("12", 1, ""), "12 → 2…")],
+    )
+    def test_it_is_shown_in_short(self, rule: tuple[str, int, str], shown: str) -> None:
+        assert str(self.rule(*rule)) == shown
+
+    @pytest.mark.parametrize(
+        ("rule", "field", "text"),
+        [
+            (("", 0, ""), "prefix", "cannot be blank"),
+            (("4 9", 0, ""), "prefix", "without spaces"),
+            (("49+", 0, ""), "prefix", "such as +49 or 00"),
+            (("sip:", 0, ""), "prefix", "as they are dialled"),
+            (("+49", 4, ""), "strip", "+49 has 3 characters"),
+            (("*", 1, ""), "strip", "write 0"),
+            (("+49", -1, ""), "strip", "greater than or equal to 0"),
+            (("+49", 3, "0 0"), "prepend", "without spaces"),
+        ],
+    )
+    def test_bad_values_are_refused_by_name(self, rule: tuple[str, int, str], field: str, text: str) -> None:
+        assert text in self.refusals(self.rule(*rule))[field]
+
+    def test_a_rule_below_one_that_takes_its_numbers_is_never_reached(self) -> None:
+        rules = [self.rule(prefix) for prefix in ("+49", "+1", "+4930", "*", "+1")]
+        assert unreached(rules) == [(rules[2], rules[0]), (rules[4], rules[1])]
 
 
 class TestRingGroup:
@@ -310,6 +483,8 @@ class TestRingGroup:
             ({"fallback": "group"}, "fallback_group"),
             ({"fallback": "endpoint"}, "fallback_endpoint"),
             ({"fallback": "say"}, "fallback_text"),
+            ({"recording_status_callback": "https://bad_host/"}, "recording_status_callback"),
+            ({"recording_status_callback_events": "completed started"}, "recording_status_callback_events"),
         ],
     )
     def test_bad_values_are_refused_by_name(self, account: Account, fields: dict[str, Any], field: str) -> None:

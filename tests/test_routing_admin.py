@@ -30,7 +30,10 @@ from routing.models import (
     RingGroupMember,
     Route,
     SipDomain,
+    Trunk,
+    TrunkRule,
 )
+from routing.resolve import directory_version
 from tests import rows
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +48,7 @@ MODELS = (
     RingGroup,
     Route,
     SipDomain,
+    Trunk,
 )
 
 
@@ -79,6 +83,7 @@ def everything(account: Account) -> dict[type[Any], Any]:
         IpAddress.objects.create(ip_access_control_list=acl, friendly_name="Desk", ip_address="10.0.0.1"),
         rows.route(domain, "100", group=group),
         Region.objects.get(code="us1"),
+        rows.trunk(account, "+49", username="alice", password="secret-Trunk-3"),
     ]
     return {type(row): row for row in made}
 
@@ -134,7 +139,7 @@ class TestPages:
             assert "secret-" not in text
             assert account.auth_token not in text
 
-    @pytest.mark.parametrize("model", [Account, Credential, CredentialList, Endpoint])
+    @pytest.mark.parametrize("model", [Account, Credential, CredentialList, Endpoint, Trunk])
     def test_people_who_may_only_look_see_no_secret(
         self, client: Client, account: Account, everything: dict[type[Any], Any], model: type[Any]
     ) -> None:
@@ -308,6 +313,18 @@ class TestEndpoint:
             phone.refresh_from_db()
             assert phone.enabled is expected
 
+    def test_disabling_several_at_once_is_noticed_by_engines(self, admin_client: Client, account: Account) -> None:
+        phone = rows.endpoint(account)
+        before = directory_version()
+        admin_client.post(url(Endpoint, "changelist"), {"action": "disable", "_selected_action": [phone.pk]})
+        assert directory_version() > before
+
+    def test_a_name_that_is_taken_is_refused_on_its_field(self, admin_client: Client, account: Account) -> None:
+        rows.endpoint(account, "Bob")
+        path = url(rows.endpoint(account))
+        data = {**form_of(admin_client, path), "name": "BOB"}
+        assert "has this name already" in errors(admin_client.post(path, data))
+
 
 class TestRingGroup:
     def group(self, account: Account, count: int = 3, **fields: Any) -> RingGroup:
@@ -440,6 +457,139 @@ class TestRingGroup:
                 admin_client.get(url(RingGroup, "changelist"))
             counts.append(len(queries))
         assert counts[0] == counts[1]
+
+    def test_recording_callbacks_are_kept(self, admin_client: Client, account: Account) -> None:
+        group = self.group(account)
+        data: dict[str, Any] = form_of(admin_client, url(group)) | {
+            "record": "record-from-answer",
+            "trim": "on",
+            "recording_status_callback": "https://r.example/",
+        }
+        data["recording_status_callback_events"] = ["absent", "in-progress"]
+        assert admin_client.post(url(group), data).status_code == 302
+        group.refresh_from_db()
+        assert (group.trim, group.recording_status_callback_events) == (True, "in-progress absent")
+        assert form_of(admin_client, url(group))["recording_status_callback_events"] in ("in-progress", "absent")
+
+
+class TestTrunk:
+    def rules(self, client: Client, path: str, *rules: tuple[str, str, str], **fields: str) -> Any:
+        """Save a trunk's page with further rules below those it has."""
+        data = form_of(client, path) | fields
+        first = int(data["rules-TOTAL_FORMS"])
+        data["rules-TOTAL_FORMS"] = str(first + len(rules))
+        for number, (prefix, strip, prepend) in enumerate(rules, start=first):
+            names = {"prefix": prefix, "strip": strip, "prepend": prepend, "position": ""}
+            data |= {f"rules-{number}-{name}": value for name, value in names.items()}
+        return client.post(path, data)
+
+    def test_one_is_made_with_its_rules_in_the_order_of_the_page(self, admin_client: Client, account: Account) -> None:
+        fields = {"name": "Carrier", "uri": "sips:carrier.example", "username": "u", "password": "secret"}
+        response = self.rules(admin_client, url(Trunk, "add"), ("+49", "3", "0"), ("*", "0", ""), **fields)
+        assert response.status_code == 302
+        trunk = Trunk.objects.get()
+        assert (trunk.transport, trunk.password, trunk.position) == ("tls", "secret", 1)
+        assert [(rule.prefix, rule.strip, rule.prepend) for rule in trunk.rules.all()] == [
+            ("+49", 3, "0"),
+            ("*", 0, ""),
+        ]
+
+    def test_its_page_shows_an_example_of_each_rule(self, admin_client: Client, account: Account) -> None:
+        trunk = rows.trunk(account, TrunkRule(prefix="+49", strip=3, prepend="0"))
+        assert "+49301234 → 0301234" in admin_client.get(url(trunk)).content.decode()
+
+    def test_the_order_of_rules_that_was_dragged_is_saved(self, admin_client: Client, account: Account) -> None:
+        trunk = rows.trunk(account, "1", "2", "3")
+        data = form_of(admin_client, url(trunk))
+        data |= {"rules-0-position": "2", "rules-1-position": "0", "rules-2-position": "1"}
+        assert admin_client.post(url(trunk), data).status_code == 302
+        assert [rule.prefix for rule in trunk.rules.all()] == ["2", "3", "1"]
+
+    def test_a_rule_that_is_never_reached_is_pointed_out_until_it_is_dragged_up(
+        self, admin_client: Client, account: Account
+    ) -> None:
+        trunk = rows.trunk(account, "+", "+49")
+        data = form_of(admin_client, url(trunk))
+        remark = (
+            "The rule of Carrier for +49 is never reached: the rule for + above it takes its numbers. Drag it up, or "
+            "remove it."
+        )
+        assert remark in admin_client.post(url(trunk), data, follow=True).content.decode()
+        data |= {"rules-0-position": "1", "rules-1-position": "0"}
+        assert "never reached" not in admin_client.post(url(trunk), data, follow=True).content.decode()
+
+    def test_a_bad_rule_is_refused_with_its_fix(self, admin_client: Client, account: Account) -> None:
+        text = errors(self.rules(admin_client, url(rows.trunk(account)), ("+49", "9", "")))
+        assert "+49 has 3 characters" in text
+
+    def test_an_empty_row_is_ignored(self, admin_client: Client, account: Account) -> None:
+        trunk = rows.trunk(account)
+        assert self.rules(admin_client, url(trunk), ("", "0", "")).status_code == 302
+        assert not trunk.rules.exists()
+
+    def test_one_without_rules_is_pointed_out(self, admin_client: Client, account: Account) -> None:
+        trunk = rows.trunk(account)
+        remark = "No number goes through Carrier: add a rule to it; * takes every number."
+        assert remark in admin_client.get(url(trunk)).content.decode()
+        path = url(trunk)
+        assert remark in admin_client.post(path, form_of(admin_client, path), follow=True).content.decode()
+
+    def test_an_empty_password_keeps_the_stored_one_and_an_emptied_username_drops_it(
+        self, admin_client: Client, account: Account
+    ) -> None:
+        trunk = rows.trunk(account, "*", username="u", password="secret")
+        data = form_of(admin_client, url(trunk))
+        for username, password in (("u", "secret"), ("", "")):
+            assert admin_client.post(url(trunk), {**data, "username": username}).status_code == 302
+            trunk.refresh_from_db()
+            assert trunk.password == password
+
+    def test_the_order_of_trunks_that_was_dragged_is_saved(self, admin_client: Client, account: Account) -> None:
+        a, b = rows.trunk(account, name="A"), rows.trunk(account, name="B")
+        data = {"form-TOTAL_FORMS": "2", "form-INITIAL_FORMS": "2", "_save": "Save"}
+        data |= {"form-0-id": str(a.pk), "form-0-position": "1", "form-1-id": str(b.pk), "form-1-position": "0"}
+        assert admin_client.post(url(Trunk, "changelist"), data).status_code == 302
+        assert list(Trunk.objects.all()) == [b, a]
+
+    def test_its_list_takes_the_same_queries_whatever_its_length(self, admin_client: Client, account: Account) -> None:
+        counts = []
+        for number in range(2):
+            rows.trunk(account, "+49", "+1", name=f"Trunk {number}", region=Region.objects.get(code="ie1"))
+            with CaptureQueriesContext(connection) as queries:
+                admin_client.get(url(Trunk, "changelist"))
+            counts.append(len(queries))
+        assert counts[0] == counts[1]
+
+
+class TestRemarks:
+    def page(self, client: Client, obj: Any) -> str:
+        return str(client.get(url(obj)).content.decode())
+
+    @pytest.mark.parametrize("make", [rows.endpoint, rows.trunk])
+    def test_srtp_without_tls_is_pointed_out(self, admin_client: Client, account: Account, make: Any) -> None:
+        open_keys = make(account, name="Open", srtp="mandatory")
+        assert "The SRTP keys of Open are sent in clear" in self.page(admin_client, open_keys)
+        hidden = make(account, name="Hidden", srtp="mandatory", transport="tls")
+        assert "sent in clear, so" not in self.page(admin_client, hidden)
+
+    def test_a_secure_domain_without_tls_is_pointed_out(
+        self, admin_client: Client, account: Account, settings: Settings
+    ) -> None:
+        domain = rows.domain(account, secure=True)
+        assert "SIP over TLS is off" not in self.page(admin_client, domain)
+        settings.SIP_TLS_PORT = 0
+        assert "SIP over TLS is off (SIP_TLS_PORT=0 in .env)" in self.page(admin_client, domain)
+
+    def test_parallel_groups_of_an_account_without_enhanced_sip_are_pointed_out(
+        self, admin_client: Client, account: Account
+    ) -> None:
+        rows.group(account, rows.endpoint(account, "a"), rows.endpoint(account, "b"), name="Both")
+        rows.group(account, Endpoint.objects.get(name="a"), name="Single")
+        text = "The members of Both ring one after the other instead of at once"
+        assert text not in self.page(admin_client, account)
+        data = {**form_of(admin_client, url(account)), "friendly_name": "New"}
+        del data["enhanced_sip"]
+        assert text in admin_client.post(url(account), data, follow=True).content.decode()
 
 
 class TestRoute:

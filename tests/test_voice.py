@@ -88,6 +88,34 @@ class TestDocument:
             "timeout": "20",
         }
 
+    def test_the_recording_is_told_of_as_the_group_says(self, account: Account) -> None:
+        group = rows.group(
+            account,
+            *phones(account, 1),
+            record="record-from-answer",
+            trim=True,
+            recording_status_callback="https://r.example/",
+            recording_status_callback_events="in-progress completed",
+            recording_status_callback_method="GET",
+        )
+        assert attributes(ring(group)) == {
+            "answerOnBridge": "true",
+            "record": "record-from-answer",
+            "trim": "trim-silence",
+            "recordingStatusCallback": "https://r.example/",
+            "recordingStatusCallbackEvent": "in-progress completed",
+            "recordingStatusCallbackMethod": "GET",
+        }
+
+    def test_nothing_is_said_of_a_recording_that_is_not_made(self, account: Account) -> None:
+        group = rows.group(account, *phones(account, 1), trim=True, recording_status_callback="https://r.example/")
+        assert attributes(ring(group)) == {"answerOnBridge": "true"}
+
+    @pytest.mark.parametrize(("srtp", "secure"), [("off", ""), ("optional", ";secure=optional")])
+    def test_srtp_is_in_the_uri_of_the_noun(self, account: Account, srtp: str, secure: str) -> None:
+        group = rows.group(account, rows.endpoint(account, "alice", srtp=srtp))
+        assert dialled(ring(group)) == [f"sip:alice@198.51.100.7{secure}"]
+
     def test_the_settings_of_an_endpoint_are_on_its_noun(self, account: Account) -> None:
         phone = rows.endpoint(
             account,
@@ -121,6 +149,7 @@ class TestDocument:
             account,
             uri="sip:a@b.example",
             transport="tls",
+            srtp="mandatory",
             region=Region.objects.get(code="ie1"),
             headers="X-A: 1\nUser-to-User: 00;encoding=hex",
             username="alice",
@@ -130,7 +159,15 @@ class TestDocument:
             screening_url="https://s.example/",
         )
         group = rows.group(
-            account, phone, record="record-from-answer-dual", ring_tone="de", caller_id="x.y", strategy="sequential"
+            account,
+            phone,
+            record="record-from-answer-dual",
+            trim=True,
+            recording_status_callback="https://r.example/",
+            recording_status_callback_events="completed absent",
+            ring_tone="de",
+            caller_id="x.y",
+            strategy="sequential",
         )
         read = parse(ring(group).xml.encode())
         assert read.warnings == ()
@@ -228,6 +265,39 @@ class TestMembers:
             served = follow_up(group, Context(dial_call_status="no-answer", start=start))
         assert seen == [10, 10, 3]
         assert body(served) == "<Hangup />"
+
+
+class TestWithoutEnhancedSip:
+    """Twilio's `<Dial>` page: more than one noun needs the account's enhanced SIP features."""
+
+    @pytest.fixture
+    def account(self) -> Account:
+        return rows.account(enhanced_sip=False)
+
+    @pytest.mark.parametrize("strategy", ["parallel", "sequential"])
+    def test_a_group_rings_one_member_in_each_dial(self, account: Account, strategy: str) -> None:
+        group = rows.group(account, *phones(account, 3), strategy=strategy)
+        served, rung = ring(group), []
+        while "<Dial" in served.xml:
+            rung += dialled(served)
+            assert "sequential" not in attributes(served)
+            served = follow_up(group, Context(dial_call_status="no-answer", start=len(rung)))
+        assert rung == [f"sip:phone{number}@198.51.100.7" for number in range(3)]
+
+    def test_a_parallel_group_says_why(self, account: Account) -> None:
+        served = ring(rows.group(account, *phones(account, 3)))
+        assert "Group Support rings 1 member for 30 s. The next 2 follow in another Dial" in served.why[0]
+        assert "They cannot ring at once: the account's enhanced SIP features are off." in served.why
+
+    def test_what_follows_a_group_rings_one_by_one_too(self, account: Account) -> None:
+        other = rows.group(account, *phones(account, 2), name="Other")
+        group = rows.group(account, fallback="group", fallback_group=other)
+        assert len(dialled(ring(group))) == 1
+
+    def test_one_member_is_dialled_as_ever(self, account: Account) -> None:
+        served = ring(rows.group(account, *phones(account, 1)))
+        assert attributes(served) == {"answerOnBridge": "true"}
+        assert not any("at once: the account" in reason for reason in served.why)
 
 
 class TestFollowUp:

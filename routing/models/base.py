@@ -102,8 +102,8 @@ class Account(models.Model):
     enhanced_sip = models.BooleanField(
         "enhanced SIP features",
         default=True,
-        help_text="More than one target in a <Dial>: phones that ring at once, and sequential. Off: as in a Twilio "
-        "account without them; a <Dial> with several targets fails, and ring groups ring one member after the other.",
+        help_text="More than one target in a Dial: phones that ring at once, or one after the other. Off, as in a "
+        "Twilio account without them: a Dial of several targets fails, and ring groups make one for each member.",
     )
     created = models.DateTimeField(auto_now_add=True)
 

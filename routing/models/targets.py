@@ -29,7 +29,7 @@ class Endpoint(SipAddress):
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="endpoints")
     name = models.CharField(
-        max_length=64, help_text="Whose phone. TwiML finds it by this name: <Client>alice</Client>, in whatever case."
+        max_length=64, help_text="Whose phone. The Client noun of TwiML finds it by this name, in whatever case."
     )
     uri = models.CharField(
         "SIP URI",
@@ -194,15 +194,15 @@ class RingGroup(models.Model):
     record = models.CharField(max_length=24, choices=Record.choices, default=Record.NO)
     trim = models.BooleanField("trim silence", default=False, help_text="Cut silence off both ends of the recording.")
     recording_status_callback = url_field(
-        "recording status callback URL", "Told when the recording of a call to this group can be fetched."
+        "recording callback URL", "Told when the recording of a call to this group can be fetched."
     )
     recording_status_callback_events = models.CharField(
-        "recording status callback events",
+        "recording callback events",
         max_length=64,
         blank=True,
         help_text="Which of in-progress, completed and absent it is told of. None: completed.",
     )
-    recording_status_callback_method = method_field("recording status callback method")
+    recording_status_callback_method = method_field("recording callback method")
     caller_id = models.CharField(
         "caller ID",
         max_length=64,

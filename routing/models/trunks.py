@@ -15,7 +15,8 @@ from routing.sipuri import SipUri, SipUriError
 from routing.validators import validate_caller_id, validate_prefix
 
 LONGEST_NUMBER = 52  # as it was dialled, and what a rule prepends
-_EXAMPLE = "4930901820"
+EVERY = "*"
+_EXAMPLE = "49301234"
 
 
 class Trunk(SipAddress, Ordered):
@@ -35,7 +36,7 @@ class Trunk(SipAddress, Ordered):
         blank=True,
         validators=[validate_caller_id],
         help_text="The number that is shown to the called side whatever the call says, as most carriers want it. "
-        "Empty: the callerId of the <Dial>, else the caller's own.",
+        "Empty: the caller ID of the Dial, else the caller's own.",
     )
     enabled = models.BooleanField(default=True, help_text="A disabled trunk is passed over.")
 
@@ -74,9 +75,8 @@ class TrunkRule(models.Model):
     prefix = models.CharField(
         "number begins with",
         max_length=20,
-        blank=True,
         validators=[validate_prefix],
-        help_text="Such as +49. Empty: every number.",
+        help_text="Such as +49, or * for every number.",
     )
     strip = models.PositiveSmallIntegerField(
         "strip", default=0, help_text="How many characters are cut off the front, + included."
@@ -95,35 +95,37 @@ class TrunkRule(models.Model):
         verbose_name = "rule"
 
     def __str__(self) -> str:
-        return f"{self.prefix or 'any number'} → {self.prepend}{self.prefix[self.strip :]}…"
+        return f"{self.beginning or 'every number'} → {self.prepend}{self.beginning[self.strip :]}…"
+
+    @property
+    def beginning(self) -> str:
+        """Return what a number must begin with, "" for every number."""
+        return "" if self.prefix == EVERY else self.prefix
 
     @property
     def example(self) -> str:
         """Return a number that the rule matches and what becomes of it, for people."""
-        number = self.prefix + _EXAMPLE[len(self.prefix.lstrip("+")) :] if self.prefix else f"+{_EXAMPLE}"
+        beginning = self.beginning or "+"
+        number = beginning + _EXAMPLE[len(beginning.lstrip("+")) :]
         return f"{number} → {self.rule().rewrite(number)}"
 
     def rule(self) -> outbound.Rule:
         """Return the rule as dialling uses it."""
-        return outbound.Rule(self.prefix, self.strip, self.prepend)
+        return outbound.Rule(self.beginning, self.strip, self.prepend)
 
     def clean(self) -> None:
-        """Refuse to cut off what the rule has not looked at."""
-        if self.strip > len(self.prefix):
-            of = f"the {len(self.prefix)} of {self.prefix}" if self.prefix else "an empty beginning"
-            raise ValidationError(
-                {"strip": f"At most the length of what the number begins with: {self.strip} is more than {of}."}
-            )
+        """Take +49* for +49, as routes write it; refuse to cut off what the rule has not looked at."""
+        self.prefix = self.prefix.rstrip(EVERY) or EVERY
+        if self.strip > len(self.beginning):
+            fix = "write 0" if self.prefix == EVERY else f"{self.prefix} has {len(self.prefix)} characters"
+            raise ValidationError({"strip": f"Only what the number begins with can be cut off: {fix}."})
 
 
-def unreached(rules: Sequence[TrunkRule]) -> dict[int, str]:
-    """Return index → text for rules in order that no number ever reaches, since one above takes them all."""
-    problems = {}
+def unreached(rules: Sequence[TrunkRule]) -> list[tuple[TrunkRule, TrunkRule]]:
+    """Return those of the rules in order that no number reaches, each with the one above that takes its numbers."""
+    found = []
     for index, rule in enumerate(rules):
-        above = next((one for one in rules[:index] if rule.prefix.startswith(one.prefix)), None)
-        if above is not None:
-            taken = above.prefix or "every number"
-            problems[index] = (
-                f"This rule is never reached: the one above it for {taken} takes its numbers. Drag it up, or remove it."
-            )
-    return problems
+        above = next((one for one in rules[:index] if rule.beginning.startswith(one.beginning)), None)
+        if above:
+            found.append((rule, above))
+    return found
