@@ -7,13 +7,14 @@ test_twiml_prompts, _dial, _nouns, _verbs.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sipengine.twiml import MAX_BODY, Document, Hangup, Remark, Say, TwimlError, parse, verb_name
-from sipengine.twiml.accepted import ATTRIBUTES, NOUNS, VERBS, WHY_NOT, Support
+from sipengine.twiml.accepted import ATTRIBUTES, CHILDREN, NOUNS, VERBS, WHY_NOT, Support
 from tests.twiml_reading import codes, document, only
 
 
@@ -252,6 +253,9 @@ TREE = st.recursive(
 )
 
 
+INNER = sorted({*NOUNS, *(child for children in CHILDREN.values() for child in children)})
+
+
 def refuses_or_reads(body: bytes) -> None:
     try:
         read = parse(body)
@@ -282,3 +286,14 @@ class TestAnyBytes:
         read = document(inner)
         for verb in read.verbs:
             assert verb_name(verb) in VERBS
+
+    @given(
+        st.sampled_from(["Dial", "Gather", "Refer", "Enqueue"]),
+        st.lists(ATTRIBUTE, max_size=4),
+        st.lists(
+            st.builds(element, st.sampled_from(INNER), st.lists(ATTRIBUTE, max_size=6), st.lists(TREE)), max_size=4
+        ),
+    )
+    def test_random_nouns_and_prompts_are_read(self, tag: str, attributes: Any, inner: list[str]) -> None:
+        for verb in document(element(tag, attributes, inner)).verbs:
+            assert verb_name(verb) == tag
