@@ -72,6 +72,11 @@ def speech(samples: NDArray[np.int16], rate: int) -> bytes:
     return _wav(_pcm(resampled))
 
 
+def recorded(samples: Samples) -> bytes:
+    """Return samples at `RATE` as a WAV file for calls."""
+    return _wav(_pcm(samples))
+
+
 def _pcm(samples: Samples) -> NDArray[np.int16]:
     # Decoders of floating-point files may yield infinities and worse.
     finite = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)

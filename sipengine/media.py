@@ -26,7 +26,7 @@ import aiohttp
 from yarl import URL
 
 from calls.webhooks import USER_AGENT
-from sipengine import audio, espeak, voices
+from sipengine import audio, espeak, sounds, voices
 from sipengine.twiml.prompts import MAX_SAY
 
 log = logging.getLogger("sipengine.media")
@@ -139,6 +139,20 @@ class MediaLibrary:
             return await self._once(path, lambda: self._in_pool(lambda: self._convert(source, path)))
         path = self._cache / f"play-{_digest(url.partition('#')[0])}.wav"
         return await self._once(path, lambda: self._download(url, path))
+
+    async def beep(self, kind: sounds.Beep = "record") -> Path:
+        """Return the beep before a recording, or the chime when somebody enters or leaves a conference."""
+        return await self._own(f"beep-{kind}", lambda: sounds.beep(kind))
+
+    async def hold_music(self) -> Path:
+        """Return our own music, 48 seconds that can be played over and over."""
+        return await self._own("hold", sounds.hold_music)
+
+    async def _own(self, name: str, make: Callable[[], audio.Samples]) -> Path:
+        path = self._cache / f"own-{name}-{sounds.VERSION}.wav"
+        if _touch(path):
+            return path
+        return await self._once(path, lambda: self._in_pool(lambda: self._store(path, audio.recorded(make()))))
 
     def _local(self, url: str) -> tuple[Path, Path]:
         """Return the file that is meant, and where its conversion belongs."""

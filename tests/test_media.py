@@ -682,3 +682,49 @@ class TestDecoder:
         except audio.AudioError:
             return
         assert decoded.startswith(b"RIFF")
+
+
+class TestOwnSounds:
+    """The beep of <Record> and of a conference, and the hold music: made here once, without any server."""
+
+    async def test_the_beep_is_half_a_second_of_1000_hz(self, library: MediaLibrary) -> None:
+        path = await library.beep()
+        assert (seconds(path), pitch(path)) == (0.5, pytest.approx(1000, abs=3))
+
+    async def test_who_enters_a_conference_is_heard_to_go_up_and_who_leaves_to_go_down(
+        self, library: MediaLibrary, tmp_path: Path
+    ) -> None:
+        for kind, first, last in (("enter", 660, 880), ("exit", 880, 660)):
+            sound = samples(await library.beep(kind))
+            halves = [tmp_path / "first.wav", tmp_path / "last.wav"]
+            for half, part in zip(halves, (sound[:900], sound[1100:]), strict=True):
+                half.write_bytes(audio.recorded(part.astype(np.float32)))
+            assert [pitch(half) for half in halves] == pytest.approx([first, last], abs=10)
+
+    @pytest.mark.parametrize("kind", ["record", "enter", "exit"])
+    async def test_a_beep_begins_and_ends_without_a_click(self, library: MediaLibrary, kind: Any) -> None:
+        sound = samples(await library.beep(kind))
+        assert max(abs(sound[0]), abs(sound[-1])) < 0.01
+        assert 0.2 < np.abs(sound).max() < 0.3
+
+    async def test_the_hold_music_lasts_48_seconds_and_is_never_silent_nor_loud(self, library: MediaLibrary) -> None:
+        sound = samples(await library.hold_music())
+        assert len(sound) == 48 * 8000
+        levels = np.sqrt(np.mean(sound.reshape(-1, 8000) ** 2, axis=1))
+        assert (levels.min() > 0.03, levels.max() < 0.2, np.abs(sound).max() < 0.7) == (True, True, True)
+
+    async def test_the_hold_music_runs_on_from_its_end_into_its_beginning(self, library: MediaLibrary) -> None:
+        sound = samples(await library.hold_music())
+        assert abs(sound[0] - sound[-1]) < np.abs(np.diff(sound)).max() / 4
+
+    async def test_the_hold_music_is_heard_over_a_telephone(self, library: MediaLibrary) -> None:
+        sound = samples(await library.hold_music())
+        power = np.abs(np.fft.rfft(sound)) ** 2
+        heard = (np.fft.rfftfreq(len(sound), 1 / 8000) > 300) & (np.fft.rfftfreq(len(sound), 1 / 8000) < 3400)
+        assert power[heard].sum() > power.sum() / 2
+
+    async def test_each_is_made_once(self, library: MediaLibrary, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = await asyncio.gather(*(library.hold_music() for _ in range(5)))
+        monkeypatch.setattr(audio, "recorded", None)
+        assert {await library.hold_music(), *first} == {first[0]}
+        assert len(names(cache)) == 1
