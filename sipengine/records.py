@@ -83,6 +83,7 @@ class Leg:
             sip_call_id=sip.call_id,
             sip_source_ip=sip.source_ip,
             headers=sip.headers,
+            answered_by=self.answered_by,
         )
 
     def voice_parameters(self) -> list[tuple[str, str]]:
