@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
@@ -23,6 +23,7 @@ from calls.webhooks import (
     WebhookError,
     connection_overrides,
     credentials,
+    form,
     sign,
     signed_url,
     with_query,
@@ -314,7 +315,7 @@ def _wire_form(request: _Request) -> tuple[str, bytes | None, dict[str, str]]:
         headers["Authorization"] = request.authorization
     if cookies := request.cookies.header(URL(target, encoded=True)):
         headers["Cookie"] = cookies
-    return target, urlencode(list(parameters)).encode() if post else None, headers
+    return target, form(parameters).encode() if post else None, headers
 
 
 def _redirected(request: _Request, status: int, location: str) -> _Request:

@@ -50,7 +50,7 @@ class Limits:
     """How many callbacks of one host are sent at once, how many more may wait, and how many outcomes may."""
 
     at_once: int = 50
-    waiting: int = 2000
+    waiting: int = 5000
     outcomes: int = 20_000
 
 

@@ -342,7 +342,7 @@ class TestOrder:
         dead.gate["/cb"] = threading.Event()
         try:
             sender.start()
-            sender.give(*(sender.entry(dead.url()) for _ in range(2500)), last := sender.entry(receiver.url()))
+            sender.give(*(sender.entry(dead.url()) for _ in range(5500)), last := sender.entry(receiver.url()))
             assert sender.row(last)["state"] == "delivered"
             assert "too many callbacks wait for http://127.0.0.1:" in sender.said()
         finally:

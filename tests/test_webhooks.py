@@ -20,6 +20,7 @@ from calls.webhooks import (
     credentials,
     dial_parameters,
     fallback_parameters,
+    form,
     recording_parameters,
     resolve_url,
     rfc2822,
@@ -55,6 +56,12 @@ def test_the_vector_with_a_name_that_occurs_several_times() -> None:
 def test_the_vector_of_a_body_that_is_no_form() -> None:
     body_hash = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620"
     assert sign(TOKEN, f"{URL}&bodySHA256={body_hash}") == "a9nBmqA0ju/hNViExpshrM61xv4="
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6))
+def test_a_form_is_encoded_as_browsers_do(params: list[tuple[str, str]]) -> None:
+    assert form(params) == urlencode(params)
+    assert parse_qsl(form(params), keep_blank_values=True) == params
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6, unique_by=lambda pair: pair[0]))
