@@ -25,7 +25,8 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 from yarl import URL
 
-from calls.webhooks import USER_AGENT
+from calls.guarded import AddressDenied
+from calls.webhooks import BAD_URL, USER_AGENT
 from sipengine import audio, espeak, sounds, voices
 from sipengine.twiml.prompts import MAX_SAY
 
@@ -78,8 +79,11 @@ class MediaLibrary:
         max_bytes: int = 20_000_000,
         timeout: float = 15.0,
         max_cache_bytes: int = 1_000_000_000,
+        user_agent: str = USER_AGENT,
     ) -> None:
         """Open the cache; `allowed_dir` is the one folder that local files may be played from.
+
+        `session` decides which addresses may be asked (`calls.guarded.open_session`).
 
         `default_voice` is a language such as en-us; raises `ValueError` if espeak-ng does not speak it.
         """
@@ -91,6 +95,7 @@ class MediaLibrary:
         self._cache, self._session, self._allowed = cache_dir, session, allowed_dir
         self._max_bytes, self._max_cache_bytes = max_bytes, max_cache_bytes
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_TIMEOUT))
+        self._user_agent = user_agent
         self._pool = ThreadPoolExecutor(2, "media")
         self._work: dict[Path, asyncio.Task[Path]] = {}
         self._stores = 0
@@ -200,7 +205,7 @@ class MediaLibrary:
 
     async def _get(self, url: str, known: _Validity | None) -> _Answer | _Validity:
         """Ask the server; a `_Validity` means that the copy that is known is still good."""
-        headers = {"User-Agent": USER_AGENT, "Accept": "audio/*, application/octet-stream;q=0.5"}
+        headers = {"User-Agent": self._user_agent, "Accept": "audio/*, application/octet-stream;q=0.5"}
         if known is not None and known.etag:
             headers["If-None-Match"] = known.etag
         if known is not None and known.last_modified:
@@ -275,6 +280,9 @@ def _fetch_error(url: str, error: Exception) -> MediaError:
             return MediaError(11237, f"<Play>: {_shown(url)}: the server's certificate is not accepted")
         case aiohttp.ClientSSLError():
             return MediaError(11220, f"<Play>: {_shown(url)}: the TLS handshake failed")
+        case aiohttp.ClientConnectorError(os_error=AddressDenied() as denied):
+            advice = f"may not be asked: {denied.address} is {denied.why}; WEBHOOK_ALLOW_NETWORKS can allow it"
+            return MediaError(BAD_URL, f"<Play>: {_shown(url)} {advice}")
         case aiohttp.ClientConnectorError():
             return MediaError(11202, f"<Play>: {_shown(url)}: connection refused", temporary=True)
         case aiohttp.RedirectClientError():

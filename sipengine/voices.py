@@ -5,6 +5,7 @@ Sources: Twilio's text-to-speech page (man, woman, alice, Polly.*, Google.*) and
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -41,10 +42,11 @@ _POLLY = {
     "ar": "Zeina Hala/Zayd",
     "ca": "Arlet/",
     "cmn": "Zhiyu/",
+    "cs": "Jitka/",
     "cy": "Gwyneth/",
     "da": "Naja Sofie/Mads",
     "de": "Marlene Vicki Hannah Sabrina/Hans Daniel",
-    "en-gb": "Amy Emma Nicole Olivia Aditi Raveena Kajal Niamh Aria Ayanda/Brian Arthur Russell Geraint",
+    "en-gb": "Amy Emma Nicole Olivia Aditi Raveena Kajal Niamh Aria Ayanda Jasmine/Brian Arthur Russell Geraint",
     "en-us": (
         "Joanna Ivy Kendra Kimberly Salli Danielle Ruth Tiffany/Matthew Joey Justin Kevin Gregory Stephen Patrick"
     ),
@@ -131,8 +133,15 @@ def _asked(voice: str | None) -> tuple[str | None, Gender | None]:
             return None, "f"
         case "Polly", ".", name:
             # Engine suffixes as in Joanna-Neural, Joanna-Generative say nothing of the language.
-            return _POLLY_VOICES.get(name.partition("-")[0].lower(), (None, None))
+            return _POLLY_VOICES.get(_plain(name.partition("-")[0]), (None, None))
         case "Google", ".", name if name.count("-") >= 2:
             return "-".join(name.split("-")[:2]), None
         case _:
             return None, None
+
+
+def _plain(name: str) -> str:
+    """Return a name without capitals and accents: Amazon writes Léa, Twilio's examples Lea."""
+    return "".join(
+        letter for letter in unicodedata.normalize("NFKD", name.lower()) if not unicodedata.combining(letter)
+    )

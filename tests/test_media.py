@@ -28,6 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from calls.guarded import ClientPolicy, open_session
 from sipengine import audio, espeak
 from sipengine.media import MediaError, MediaLibrary
 
@@ -728,3 +729,41 @@ class TestOwnSounds:
         monkeypatch.setattr(audio, "recorded", None)
         assert {await library.hold_music(), *first} == {first[0]}
         assert len(names(cache)) == 1
+
+
+class TestGuard:
+    """What `<Play>` may ask is decided by the session, for every address that is connected to (conformance §1.11)."""
+
+    @pytest.fixture
+    async def guarded(self, tmp_path: Path) -> AsyncIterator[MediaLibrary]:
+        async with open_session(ClientPolicy()) as session:
+            library = MediaLibrary(tmp_path / "cache", session, default_voice="en-us", timeout=5)
+            yield library
+            await library.close()
+
+    @pytest.mark.parametrize("url", ["http://169.254.169.254/a.wav", "http://[fe80::1]/a.wav", "http://0.0.0.0/a.wav"])
+    async def test_an_address_that_is_denied_is_not_asked(self, guarded: MediaLibrary, url: str) -> None:
+        error = await failure(guarded.play(url))
+        assert error.code == 11100
+        assert "may not be asked" in error.message
+        assert "WEBHOOK_ALLOW_NETWORKS" in error.message
+
+    async def test_a_redirect_does_not_get_around_it(self, guarded: MediaLibrary, server: Server) -> None:
+        url = server.serve("/a.wav", status=302, Location="http://169.254.169.254/latest/meta-data")
+        assert (await failure(guarded.play(url))).code == 11100
+
+    async def test_an_older_copy_is_not_played_from_an_address_that_is_denied_now(
+        self, guarded: MediaLibrary, server: Server
+    ) -> None:
+        url = server.serve("/a.wav", tone())
+        await guarded.play(url)
+        server.serve("/a.wav", status=302, Location="http://169.254.169.254/")
+        assert (await failure(guarded.play(url))).code == 11100
+
+    async def test_it_says_who_it_is_as_the_operator_wishes(
+        self, tmp_path: Path, http: aiohttp.ClientSession, server: Server
+    ) -> None:
+        library = MediaLibrary(tmp_path / "other", http, default_voice="en-us", user_agent="Ours/1.0")
+        await library.play(server.serve("/a.wav", tone()))
+        await library.close()
+        assert server.requests[0].headers["User-Agent"] == "Ours/1.0"

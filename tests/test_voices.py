@@ -58,6 +58,9 @@ def test_a_language_gets_the_nearest_voice(language: str, voice: str | None) -> 
         ("Polly.Joanna-Neural", None, "en-US+f3"),
         ("Polly.Hans", None, "de+m3"),
         ("Polly.Amy", "fr-FR", "fr+f3"),
+        ("Polly.Céline", None, "fr+f3"),
+        ("Polly.Rémi-Neural", None, "fr+m3"),
+        ("Polly.Vitória", None, "pt-BR+f3"),
         ("Google.pt-BR-Standard-A", None, "pt-BR"),
     ],
 )
