@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,8 +73,9 @@ class Receiver:
         self.told.append(Told(handler.command, self.url(handler.path), pairs, handler.headers))
         self.on_request()
         body = self.body.encode()
-        handler.send_response(self.statuses.pop(0) if self.statuses else self.status)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.send_header("Content-Type", "text/xml; charset=utf-8")
-        handler.end_headers()
-        handler.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # of a client that did not wait so long
+            handler.send_response(self.statuses.pop(0) if self.statuses else self.status)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.send_header("Content-Type", "text/xml; charset=utf-8")
+            handler.end_headers()
+            handler.wfile.write(body)
