@@ -15,8 +15,8 @@ from typing import Literal
 Level = Literal["error", "warning"]
 
 _TABLE = """
-11100 E The URL is malformed.
-      Write an absolute http:// or https:// URL with a host name.
+11100 E The URL is malformed, or its address may not be requested.
+      Write an absolute http(s) URL with a host name; an address that is denied can be allowed: WEBHOOK_ALLOW_NETWORKS.
 11200 E The document or media file could not be fetched.
       Request the URL yourself with curl: it must answer 200 within 15 seconds.
 11201 E The TCP connection to the web server timed out.

@@ -92,10 +92,6 @@ class Dialplan:
     trunks: Mapping[str, tuple[Trunk, ...]] = field(default_factory=dict)
     clients: Mapping[tuple[str, str], Way] = field(default_factory=dict)
 
-    def number(self, account_sid: str, number: str) -> Way:
-        """Return how a number is reached: through the first trunk with a rule for it. Raise `NoWay` 13223 or 13224."""
-        return self.trunk_ways(account_sid, number)[0]
-
     def trunk_ways(self, account_sid: str, number: str) -> tuple[Way, ...]:
         """Return how a number is reached through each trunk with a rule for it, in order; at least one.
 

@@ -138,10 +138,10 @@ class TestDirectory:
 
 
 class TestDialplan:
-    def test_a_number_goes_through_the_first_trunk_in_order_with_a_rule(self, account: Account) -> None:
+    def test_a_number_goes_through_a_trunk_with_a_rule_for_it(self, account: Account) -> None:
         rows.trunk(account, "+1", name="US")
         rows.trunk(account, TrunkRule(prefix="+49", strip=3, prepend="0"), "+", name="DE", uri="sip:de.example")
-        way = resolve.load_dialplan().number(account.sid, "+4930123")
+        (way,) = resolve.load_dialplan().trunk_ways(account.sid, "+4930123")
         assert way == Way(SipUri("030123", "de.example"))
 
     def test_a_trunk_carries_its_way_login_and_caller_id(self, account: Account) -> None:
@@ -155,7 +155,7 @@ class TestDialplan:
             password="secret",
             caller_id="+4930999",
         )
-        way = resolve.load_dialplan().number(account.sid, "100")
+        (way,) = resolve.load_dialplan().trunk_ways(account.sid, "100")
         uri = SipUri("100", "carrier.example", transport="tls", region="de1", srtp="mandatory")
         assert way == Way(uri, "user", "secret", "+4930999")
 
