@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from calls import ledger
-from calls.entries import CallRecord, Entry, EventEntry
+from calls.entries import CallbackSpec, CallRecord, Entry, EventEntry
 from calls.models import Call, CallEvent, CallRequest, Notification, Recording
 from calls.place import claim, queue_call
 from routing.models import Account
@@ -264,3 +264,19 @@ def test_event_numbers_go_on_where_they_ended(account: Account) -> None:
     assert ledger.next_event_number(of.sid) == 0
     ledger.apply([samples.event(of, 0), samples.event(of, 1)])
     assert ledger.next_event_number(of.sid) == 2
+
+
+def test_a_record_of_a_call_keeps_its_callback(account: Account) -> None:
+    spec = CallbackSpec("http://app/cb", "POST", ("completed",))
+    record = samples.call(account, status="ringing", end_time=None, callback=spec, callbacks_sent=2)
+    ledger.apply([record])
+    (found,) = ledger.open_calls("e1")
+    assert (found.callback, found.callbacks_sent) == (spec, 2)
+
+
+def test_a_recording_keeps_whom_to_tell_and_whether_to_trim(account: Account) -> None:
+    spec = CallbackSpec("http://app/cb", "GET", ("in-progress", "completed"))
+    call = samples.call(account)
+    growing = samples.recording(call, status="in-progress", trim=True, callback=spec, conference_sid=new_sid("CF"))
+    ledger.apply([call, growing])
+    assert ledger.open_recordings("e1") == [growing]

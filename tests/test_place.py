@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from calls import place
-from calls.entries import QueuedCall
+from calls.entries import CallbackSpec, QueuedCall
 from calls.models import Call, CallRequest
 from calls.place import PlaceError, claim, queue_call, ring
 from routing.models import Account, Region
@@ -253,3 +253,34 @@ def test_the_command_asks_which_of_several_accounts(account: Account) -> None:
 def test_the_command_says_that_there_is_no_account() -> None:
     with pytest.raises(CommandError, match="no active account"):
         run("sip:alice@127.0.0.1", "--say", "hi")
+
+
+def test_a_callback_of_a_queued_call_is_handed_to_the_engine(account: Account) -> None:
+    """Twilio: StatusCallback, StatusCallbackMethod, StatusCallbackEvent of `POST Calls`."""
+    spec = CallbackSpec(URL, "GET", ("initiated", "completed"))
+    queue_call(account, "sip:alice@127.0.0.1", "100", url=URL, callback=spec)
+    (claimed,) = claim("e1", ["us1"], 5)
+    assert claimed.callback == spec
+
+
+@pytest.mark.parametrize(
+    ("callback", "code", "complaint"),
+    [
+        (CallbackSpec("", "POST", ("completed",)), 21205, "callback: it has no URL"),
+        (CallbackSpec("nowhere", "POST", ("completed",)), 21205, "callback URL: Write an absolute"),
+        (CallbackSpec(URL, "PUT", ("completed",)), 21209, "callback method: PUT"),
+        (CallbackSpec(URL, "POST", ()), 20001, "callback events: none"),
+        (CallbackSpec(URL, "POST", ("ended",)), 20001, "callback events: ended; give some of initiated"),
+    ],
+)
+def test_a_wrong_callback_is_refused(account: Account, callback: CallbackSpec, code: int, complaint: str) -> None:
+    with pytest.raises(PlaceError, match=complaint) as caught:
+        queue_call(account, "sip:alice@127.0.0.1", "100", url=URL, callback=callback)
+    assert caught.value.code == code
+
+
+def test_twiml_is_limited_as_twilios_is(account: Account) -> None:
+    """Twilio: 32018 beyond 4,000 characters (conformance §1.1)."""
+    with pytest.raises(PlaceError, match="at most 4000") as caught:
+        queue_call(account, "sip:alice@127.0.0.1", "100", twiml="x" * 4001)
+    assert caught.value.code == 32018
