@@ -56,6 +56,27 @@ def public_url(recording: Recording) -> str:
     return f"{account}/Recordings/{recording.sid}"
 
 
+def problem(recording: Recording, *, thorough: bool = True) -> str:
+    """Say what is wrong with the file of a completed recording; "" if nothing is. `thorough` reads all of it."""
+    path = path_of(recording)
+    try:
+        found = wav.shape(path)
+        if path.stat().st_size != recording.size:
+            return f"{path} has {path.stat().st_size} bytes instead of {recording.size}."
+        if round(found.seconds, 3) != recording.duration or found.channels != recording.channels:
+            return (
+                f"{path} has {found.channels} channels of {found.seconds:.3f} s "
+                f"instead of {recording.channels} of {recording.duration} s."
+            )
+        if thorough and wav.checksum(path) != recording.sha256:
+            return f"{path} has changed: its SHA-256 is not {recording.sha256}."
+    except FileNotFoundError:
+        return f"{path} is missing."
+    except (OSError, wav.WavError) as error:
+        return f"{path} cannot be read: {error}."
+    return ""
+
+
 def finish(recording: Recording) -> str:
     """Make the WAV file of a closed recording and return its status; do nothing for one that is not to be finished."""
     if recording.status == Recording.Status.COMPLETED:
