@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django_q.models import OrmQ
 
-from calls import ledger, tasks
-from calls.entries import CallRecord, RecordingEntry
-from calls.models import Call, CallEvent, CallRequest, Recording
+from calls import command, ledger, tasks, webhooks
+from calls.entries import CallbackSpec, CallRecord, RecordingEntry
+from calls.models import Call, CallEvent, CallRequest, Recording, WebhookDelivery
 from calls.place import queue_call
 from routing.models import Account, Region
 from routing.resolve import load_dialplan
@@ -54,7 +54,7 @@ def statuses() -> dict[str, str]:
 
 
 def everything() -> list[list[dict[str, Any]]]:
-    models: list[Any] = [Call, CallEvent, Recording, CallRequest, OrmQ]
+    models: list[Any] = [Call, CallEvent, Recording, CallRequest, WebhookDelivery, OrmQ]
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
@@ -274,3 +274,157 @@ def test_closing_twice_changes_nothing(account: Account, tmp_path: Path) -> None
     before = everything()
     assert store.close_dead_calls("e1", DIED + 100) == 0
     assert everything() == before
+
+
+EVERY = CallbackSpec("http://app.example.com/cb", "POST", ("initiated", "ringing", "answered", "completed"))
+LAST = CallbackSpec("http://app.example.com/cb", "GET", ("completed",))
+
+
+def told(of: CallRecord) -> list[dict[str, str]]:
+    """Return the parameters of the completed callbacks of a leg."""
+    found = WebhookDelivery.objects.filter(call=of.sid, event="completed", attempt=1)
+    return [dict(parameters) for parameters in found.values_list("parameters", flat=True)]
+
+
+class TestCallbacksOfCallsThatDiedWithTheEngine:
+    """Each started leg has exactly one `completed` callback, an engine that was killed included (§1.9)."""
+
+    def sent(self, of: CallRecord, *events: str, state: str = "delivered") -> None:
+        ledger.apply([samples.attempt(of, event=event, sender="e1", state=state) for event in events])
+
+    def test_an_answered_leg_is_told_as_completed(self, account: Account) -> None:
+        parent = alive(account)
+        leg = child(parent, "in-progress", callback=EVERY, callbacks_sent=3, sip_code=200, sip_call_id="abc@1")
+        ledger.apply([parent, leg])
+        self.sent(leg, "initiated", "ringing", "answered")
+        store.close_dead_calls("e1", DIED)
+        assert told(leg) == [
+            {
+                "CallSid": leg.sid,
+                "AccountSid": account.sid,
+                "From": leg.from_address,
+                "To": leg.to_address,
+                "Caller": leg.from_address,
+                "Called": leg.to_address,
+                "CallStatus": "completed",
+                "ApiVersion": "2010-04-01",
+                "Direction": "outbound-dial",
+                "ParentCallSid": parent.sid,
+                "SipCallId": "abc@1",
+                "CallDuration": "56",
+                "Duration": "1",
+                "SipResponseCode": "200",
+                "Timestamp": webhooks.rfc2822(DIED),
+                "CallbackSource": "call-progress-events",
+                "SequenceNumber": "3",
+            }
+        ]
+        assert told(parent) == []
+
+    def test_one_that_rang_is_told_as_failed(self, account: Account) -> None:
+        parent = alive(account)
+        leg = child(parent, "ringing", callback=LAST)
+        ledger.apply([parent, leg])
+        store.close_dead_calls("e1", DIED)
+        (parameters,) = told(leg)
+        assert (parameters["CallStatus"], parameters["CallDuration"], parameters["Duration"]) == ("failed", "0", "0")
+        assert parameters["SequenceNumber"] == "0"
+
+    def test_the_worker_has_it_at_once(self, account: Account) -> None:
+        leg = child(alive(account), "ringing", callback=LAST)
+        ledger.apply([leg])
+        store.close_dead_calls("e1", DIED)
+        delivery = WebhookDelivery.objects.get()
+        assert (delivery.url, delivery.method, delivery.state, delivery.sender) == (LAST.url, "GET", "pending", "")
+        assert delivery.due is not None
+        assert [task.task["func"] for task in OrmQ.objects.all()] == ["calls.delivery.deliver_due"]
+
+    def test_the_domains_callback_of_an_inbound_call_is_too(self, account: Account) -> None:
+        domain = rows.domain(account, "pbx.example.com")
+        parent = alive(account, callback=LAST, domain_sid=domain.pk, sip_username="alice", source_ip="203.0.113.7")
+        ledger.apply([parent])
+        store.close_dead_calls("e1", DIED)
+        (parameters,) = told(parent)
+        assert (parameters["SipDomain"], parameters["SipDomainSid"]) == ("pbx.example.com", domain.pk)
+        assert (parameters["SipUsername"], parameters["SipSourceIp"]) == ("alice", "203.0.113.7")
+        assert (parameters["Direction"], parameters["CallStatus"]) == ("inbound", "completed")
+
+    def test_the_recording_of_the_dial_that_connected_it_is_named(self, account: Account) -> None:
+        parent = alive(account)
+        leg = child(parent, "in-progress", callback=LAST)
+        loser = child(parent, "ringing", callback=LAST)
+        growing = samples.recording(parent, status="in-progress")
+        ledger.apply([parent, leg, loser, growing])
+        store.close_dead_calls("e1", DIED)
+        (parameters,) = told(leg)
+        url = f"http://testserver/2010-04-01/Accounts/{account.sid}/Recordings/{growing.sid}"
+        assert (parameters["RecordingSid"], parameters["RecordingUrl"]) == (growing.sid, url)
+        assert parameters["RecordingDuration"] == "56"
+        assert "RecordingSid" not in told(loser)[0]
+
+    def test_one_that_was_told_before_the_end_is_not_told_again(self, account: Account) -> None:
+        leg = child(alive(account), "in-progress", callback=EVERY, callbacks_sent=1)
+        ledger.apply([leg])
+        self.sent(leg, "completed")
+        store.close_dead_calls("e1", DIED)
+        assert len(told(leg)) == 1
+
+    def test_nor_one_that_was_on_its_way(self, account: Account) -> None:
+        leg = child(alive(account), "in-progress", callback=EVERY)
+        ledger.apply([leg])
+        self.sent(leg, "completed", state="pending")
+        store.close_dead_calls("e1", DIED)
+        assert len(told(leg)) == 1
+
+    def test_nor_one_that_nobody_asked_for(self, account: Account) -> None:
+        answered_only = CallbackSpec("http://app.example.com/cb", "POST", ("answered",))
+        ledger.apply([child(alive(account), "ringing", callback=answered_only), alive(account)])
+        store.close_dead_calls("e1", DIED)
+        assert not WebhookDelivery.objects.exists()
+
+    def test_nor_a_leg_that_was_over(self, account: Account) -> None:
+        ledger.apply([samples.call(account, callback=EVERY), alive(account, "queued", callback=EVERY)])
+        store.close_dead_calls("e1", DIED)
+        assert not WebhookDelivery.objects.exists()
+
+    def test_the_numbers_go_on_after_what_was_sent(self, account: Account) -> None:
+        """The record may be older than the last callback; a second attempt is no further callback."""
+        leg = child(alive(account), "in-progress", callback=EVERY, callbacks_sent=1)
+        ledger.apply([leg])
+        self.sent(leg, "initiated", "ringing")
+        self.sent(leg, "answered", state="failed")
+        ledger.apply([samples.attempt(leg, event="answered", attempt=2, state="delivered")])
+        store.close_dead_calls("e1", DIED)
+        assert told(leg)[0]["SequenceNumber"] == "3"
+
+    def test_closing_again_tells_nothing_again(self, account: Account) -> None:
+        leg = child(alive(account), "ringing", callback=LAST)
+        ledger.apply([leg])
+        store.close_dead_calls("e1", DIED)
+        Call.objects.update(status="ringing", end_time=None)
+        store.close_dead_calls("e1", DIED)
+        assert len(told(leg)) == 1
+
+    def test_the_callbacks_that_it_was_sending_are_the_workers(self, account: Account) -> None:
+        over = samples.call(account)
+        mine, other = samples.attempt(over, sender="e1"), samples.attempt(over, sender="e2")
+        ledger.apply([over, mine, other])
+        store.close_dead_calls("e1", DIED)
+        due = dict(WebhookDelivery.objects.values_list("pk", "due"))
+        assert due[mine.sid] is not None and due[other.sid] is None
+
+
+class TestCommands:
+    def test_the_engine_takes_those_of_its_calls(self, account: Account) -> None:
+        ledger.apply([alive(account), alive(account, engine="e2")])
+        asked = [command.request(call, status="completed") for call in Call.objects.filter(engine="e1")]
+        assert [change.id for change in store.take_commands("e1")] == [one.pk for one in asked]
+        assert store.take_commands("e1") == []
+
+    def test_those_that_died_with_it_were_not_carried_out(self, account: Account) -> None:
+        ledger.apply([alive(account)])
+        asked = command.request(Call.objects.get(), status="completed")
+        store.close_dead_calls("e1", DIED)
+        asked.refresh_from_db()
+        assert asked.ok is False
+        assert "stopped before it could" in asked.outcome
