@@ -12,7 +12,6 @@ from django.utils import timezone
 from calls import recordings
 from calls.models import Recording
 
-
 MOST_DAYS = 36_500
 
 
