@@ -264,6 +264,8 @@ class DialRun:
     def _mark_answered(self, child: _Child, when: float) -> None:
         leg = child.leg
         leg.record.sip_code = 200
+        if isinstance(child.noun, twiml.Party) and child.noun.machine_detection:
+            leg.answered_by = "unknown"
         leg.move(Status.IN_PROGRESS, when)
         self._services.callbacks.progress(leg, "answered", when)
         self._log.save(leg)
@@ -354,8 +356,6 @@ class DialRun:
         )
         leg = Leg(record)
         leg.sip.domain, record.domain_sid = self._script.leg.sip.domain, parent.domain_sid
-        if isinstance(noun, twiml.Party) and noun.machine_detection:
-            leg.answered_by = "unknown"
         child = self._children[index] = _Child(noun, leg, Line(self._phone, leg))
         self._services.callbacks.progress(leg, "initiated", record.start_time)
         self._log.save(leg)

@@ -45,6 +45,7 @@ class FakePhone:
 
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
+        self.recorded_seconds = 0  # written into the files of a recorder, where their folder is there
         self.targets: dict[LegId, Target] = {}
         self._numbers = itertools.count(2)
         self.post: Callable[[Event], None] = lambda event: None
@@ -95,10 +96,16 @@ class FakePhone:
     def record(self, sources: Sequence[Sequence[LegId]], paths: Sequence[Path]) -> int:
         number = next(self._numbers)
         self._note("record", [list(group) for group in sources])
+        for path in paths:
+            if path.parent.is_dir():
+                path.write_bytes(bytes(44 + 16_000 * self.recorded_seconds))
         return number
 
     def record_also(self, recorder: int, channel: int, leg: LegId) -> None:
         self._note("record also", channel, leg)
+
+    def record_without(self, recorder: int, channel: int, leg: LegId) -> None:
+        self._note("record without", channel, leg)
 
     def stop_recording(self, recorder: int) -> None:
         self._note("stop recording")
@@ -177,7 +184,15 @@ class FakeMedia:
 class World:
     """One inbound call of sip:carol@phone to sip:100@pbx, whose TwiML is at http://app/voice."""
 
-    def __init__(self, twiml: str, **dial: Any) -> None:
+    def __init__(
+        self,
+        twiml: str,
+        *,
+        recordings: Path = Path("/recordings"),
+        regions: frozenset[str] = frozenset(),
+        enhanced_sip: bool = True,
+        **dial: Any,
+    ) -> None:
         self.phone = FakePhone()
         self.web = FakeWeb({"http://app/voice": f"<Response>{twiml}</Response>"})
         self.media = FakeMedia()
@@ -198,7 +213,8 @@ class World:
             adopt=self._adopt,
             dialplan=lambda: self.dialplan,
             dial=DialSettings(**{"timeout_buffer": 0.0, "cancel_guard": 0.05, **dial}),
-            recordings=Path("/recordings"),
+            recordings=recordings,
+            regions=lambda: regions,
             public_url="http://app",
             engine="test",
         )
@@ -219,6 +235,7 @@ class World:
             domain_name="pbx",
             voice_url="http://app/voice",
             fallback_url="http://app/fallback",
+            enhanced_sip=enhanced_sip,
         )
         self.session = CallSession(services, application, self.record, SipFacts(domain="pbx", source_ip="192.0.2.9"))
         self.phone.post = self._soon
@@ -302,6 +319,10 @@ class World:
             for entry in self.entries
             if isinstance(entry, CallRecord) and entry.to_address.startswith(wanted)
         ]
+
+    def last_child(self) -> CallRecord:
+        """Return the newest record of a dialled leg."""
+        return [e for e in self.entries if isinstance(e, CallRecord) and e.parent_sid][-1]
 
     def last(self, user: str) -> CallRecord:
         """Return a leg's record as it was journalled last."""
