@@ -264,7 +264,7 @@ class Mixer:
         if media is None:
             return 0
         try:
-            return int(media.getRxLevel())
+            return int(media.getTxLevel())
         except pj.Error:
             return 0
 

@@ -227,7 +227,8 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
         While we hold, the library's own state says only that; then the far end's last offer counts.
         """
-        statuses = [media.status for media in self.getInfo().media if media.type == pj.PJMEDIA_TYPE_AUDIO]
+        info = self.getInfo()  # what it holds lives as long as it does
+        statuses = [media.status for media in info.media if media.type == pj.PJMEDIA_TYPE_AUDIO]
         offered, self._offered_hold = self._offered_hold, None
         if pj.PJSUA_CALL_MEDIA_LOCAL_HOLD in statuses:
             held = self.held if offered is None else offered
@@ -267,9 +268,10 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     def packets(self) -> int:
         """Return the number of RTP packets that came in the present stream."""
         try:
-            return int(self.getStreamStat(0).rtcp.rxStat.pkt)
+            stat = self.getStreamStat(0)  # what it holds lives as long as it does
         except pj.Error:
             return 0
+        return int(stat.rtcp.rxStat.pkt)
 
     def onCallTsxState(self, prm: Any) -> None:
         # Called for every message of every call: nothing may be looked up unless it is waited for.

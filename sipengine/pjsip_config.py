@@ -106,6 +106,7 @@ def endpoint_settings(log_level: int, writer: Any) -> Any:
     media.maxMediaPorts = 4000
     media.noVad = True
     media.ecTailLen = 0
+    media.sndAutoCloseTime = -1  # the bridge's clock never stops: a leg that hears nothing is sent silence, not nothing
     return settings
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.sip.harness import Engine, Lab, TwimlServer
 from tests.sip.sipp import Peers
 from tests.sip.softphones import Softphones
+from tests.sip.switch import Switch
 
 _numbers = itertools.count(1001)
 
@@ -55,6 +56,14 @@ def softphones(tmp_path: Path) -> Iterator[Softphones]:
     made = Softphones(tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture(scope="session")
+def switch() -> Iterator[Switch]:
+    """The SIP adapter alone, shared by the tests that need no setting of their own."""
+    made = Switch()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -48,10 +48,14 @@ class Softphone:
 
         return until(happened, seconds, f"the softphone's {event}")[0]
 
+    @property
+    def seconds(self) -> float:
+        """How much of what it hears it has written down."""
+        return (self.heard.stat().st_size - 44) / 16_000 if self.heard.exists() else 0.0
+
     def listen(self, seconds: float) -> None:
         """Wait until it has written down so much of what it hears."""
-        enough = 44 + int(seconds * 16_000)
-        until(lambda: self.heard.exists() and self.heard.stat().st_size >= enough, 10 + seconds, "the sound")
+        until(lambda: self.seconds >= seconds, 10 + seconds, "the sound")
 
     def stop(self) -> None:
         """Let it hang up and end."""

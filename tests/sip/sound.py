@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,13 +19,26 @@ def tone(hertz: int, seconds: float, rate: int = 8000) -> bytes:
     return file.getvalue()
 
 
-def tone_dbfs(path: Path, hertz: float, channel: int = 0) -> float:
-    """Return the level of one frequency in a channel in dB, where a sine of full scale throughout has 0."""
-    samples, rate = soundfile.read(path, always_2d=True)
+def tone_dbfs(path: Path, hertz: float, channel: int = 0, *, last: float | None = None) -> float:
+    """Return the level of one frequency in a channel in dB, where a sine of full scale throughout has 0.
+
+    With `last`, only so many seconds at the end are looked at. A file that is still being written is read as it is.
+    """
+    samples, rate = _read(path)
     track = samples[:, channel]
+    if last is not None:
+        track = track[-int(last * rate) :]
     if not track.any():
         return -math.inf
     turn = np.exp(-2j * math.pi * hertz * np.arange(track.size) / rate)
     window = np.hanning(track.size)
     strength = 2 * abs(np.sum(track * window * turn)) / window.sum()
     return float(20 * math.log10(strength)) if strength else -math.inf
+
+
+def _read(path: Path) -> tuple[Any, int]:
+    data = path.read_bytes()
+    if data[4:8] == b"\0\0\0\0" or data[40:44] == b"\0\0\0\0":  # the recorder writes the lengths when it ends
+        return np.frombuffer(data[44 : len(data) // 2 * 2], "<i2").reshape(-1, 1) / 32768, 8000
+    samples, rate = soundfile.read(path, always_2d=True)
+    return samples, rate

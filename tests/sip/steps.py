@@ -23,6 +23,8 @@ a=fmtp:101 0-15
 a=ptime:20
 a=sendrecv
 """
+HOLDS = SDP.replace("a=sendrecv", "a=sendonly").replace("o=- 1 1", "o=- 1 2")
+TAKES_BACK = SDP.replace("o=- 1 1", "o=- 1 3")
 NO_COMMON_CODEC = SDP.replace("RTP/AVP 0 101", "RTP/AVP 98").replace("a=rtpmap:0 PCMU/8000", "a=rtpmap:98 SPEEX/16000")
 OUR_HOST = "[remote_ip]:[remote_port]"
 _DIALOG = """Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
@@ -174,6 +176,26 @@ def star(*, cseq: int = 2) -> tuple[str, ...]:
     """Press * by SIP INFO."""
     body = "Signal=*\nDuration=160"
     return (in_dialog("INFO", cseq=cseq, headers="Content-Type: application/dtmf-relay\n", body=body), recv(200))
+
+
+def info(body: str, *, kind: str = "application/dtmf-relay", cseq: int = 2) -> str:
+    """Send this body by SIP INFO."""
+    return in_dialog("INFO", cseq=cseq, headers=f"Content-Type: {kind}\n", body=body)
+
+
+def reinvite(*, cseq: int = 2, sdp: str = SDP) -> tuple[str, ...]:
+    """Offer this anew in the answered call, and take the answer."""
+    return (in_dialog("INVITE", cseq=cseq, sdp=sdp), recv(100, optional=True), recv(200), ack(cseq=cseq))
+
+
+def refer(target: str, *, cseq: int = 2, headers: str = "") -> str:
+    """Ask to be connected to somebody else; answers and NOTIFYs are not waited for."""
+    return in_dialog("REFER", cseq=cseq, headers=f"Refer-To: <{target}>\n{headers}")
+
+
+def recv_notify() -> tuple[str, ...]:
+    """Take a NOTIFY and confirm it."""
+    return (recv("NOTIFY"), respond_ok())
 
 
 def ack_of_refusal(*, cseq: int = 1, host: str = OUR_HOST) -> str:
