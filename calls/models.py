@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from calls import status
+from calls.webhooks import without_secrets
 from routing.fields import SecretField
 
 SID_LENGTH = 34
@@ -350,7 +351,7 @@ class WebhookDelivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.topic} {self.event} to {self.url}"
+        return f"{self.topic} {self.event} to {without_secrets(self.url)}"
 
 
 class Command(models.Model):
@@ -383,4 +384,4 @@ class Command(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.call_id} {self.status or self.url or 'TwiML'}"
+        return f"{self.call_id} {self.status or without_secrets(self.url) or 'TwiML'}"

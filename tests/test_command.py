@@ -21,6 +21,7 @@ from calls.command import CommandError
 from calls.entries import CommandDone, QueuedCommand
 from calls.models import Call, CallEvent, CallRequest, Command, WebhookDelivery
 from calls.status import TERMINAL
+from calls.values import moment
 from routing.models import Account
 from tests import samples
 
@@ -62,6 +63,10 @@ class TestAsking:
         asked.refresh_from_db()
         assert (asked.url, asked.method, asked.fallback_url, asked.fallback_method) == (URL, "GET", URL + "/2", "GET")
         assert (asked.requested_by, asked.claimed_by, asked.done_at, asked.ok) == ("anna", "", None, None)
+
+    def test_its_name_keeps_the_password_of_its_url_to_itself(self, account: Account) -> None:
+        asked = command.request(call(account), url="http://user:secret@app.example.com/other")
+        assert str(asked) == f"{asked.call_id} {URL}"
 
     def test_so_is_a_document(self, account: Account) -> None:
         assert command.request(call(account), twiml=TWIML).twiml == TWIML
@@ -158,12 +163,12 @@ class TestCallsThatNoEngineHasTaken:
     def test_only_one_of_the_engine_and_the_operator_has_it(self, account: Account) -> None:
         """Both take the request with the same conditional UPDATE."""
         waiting = queued(account)
-        taken = []
+        taken: list[int] = []
 
         def engine_first(execute: Any, sql: str, *rest: Any) -> Any:
             if sql.startswith("UPDATE") and "claimed_by" in sql and not taken:
-                taken.append(CallRequest.objects.filter(claimed_by=""))
-                taken[0].update(claimed_by="e1")
+                taken.append(0)
+                taken[0] = CallRequest.objects.filter(claimed_by="").update(claimed_by="e1")
             return execute(sql, *rest)
 
         with connection.execute_wrapper(engine_first):
@@ -206,12 +211,12 @@ class TestTaking:
 
     def test_one_that_is_taken_meanwhile_is_left(self, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         command.request(call(account), url=URL)
-        taken = []
+        taken: list[int] = []
 
         def other(execute: Any, sql: str, *rest: Any) -> Any:
             if sql.startswith("UPDATE") and not taken:
-                taken.append(Command.objects.all())
-                taken[0].update(claimed_by="e2")
+                taken.append(0)
+                taken[0] = Command.objects.update(claimed_by="e2")
             return execute(sql, *rest)
 
         with connection.execute_wrapper(other):
@@ -248,7 +253,7 @@ class TestOutcomes:
         asked = self.asked(account)
         ledger.apply([CommandDone(asked.pk, samples.START, True, "Redirected.")])
         assert self.outcome(asked) == (True, "Redirected.")
-        assert asked.done_at == ledger.moment(samples.START)
+        assert asked.done_at == moment(samples.START)
 
     def test_it_is_kept_once(self, account: Account) -> None:
         asked = self.asked(account)

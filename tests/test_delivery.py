@@ -12,9 +12,11 @@ import pytest
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django_q.models import OrmQ, Schedule
 
-from calls import command, delivery, ledger
+from calls import command, delivery, ledger, outbox
+from calls.callback_request import deliver
 from calls.entries import CallRecord, DeliveryEntry
 from calls.models import Call, Notification, WebhookDelivery
 from routing.models import Account
@@ -229,10 +231,8 @@ class TestWhatCannotBeSent:
     def test_a_fault_of_our_own_ends_one_attempt_and_no_other(
         self, call: CallRecord, app: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sound = delivery.deliver
-
         def faulty(url: str, *rest: Any) -> Any:
-            return sound(url, *rest) if "good" in url else 1 / 0
+            return deliver(url, *rest) if "good" in url else 1 / 0
 
         monkeypatch.setattr(delivery, "deliver", faulty)
         bad, good = put(call, app.url("/bad")), put(call, app.url("/good"))
@@ -257,17 +257,17 @@ class TestSeveralWorkers:
         assert len(app.told) == 1
 
     def test_the_slower_of_two_that_saw_it_leaves_it(self, call: CallRecord, app: Receiver) -> None:
-        entry, taken = put(call, app.url()), []
+        entry, taken = put(call, app.url()), list[int]()
 
         def first(execute: Any, sql: str, *rest: Any) -> Any:
             if sql.startswith("UPDATE") and "lease" in sql and not taken:
-                taken.append(WebhookDelivery.objects.filter(pk=entry.sid))
-                taken[0].update(lease=timezone.now() + delivery.LEASE)
+                taken.append(0)
+                taken[0] = WebhookDelivery.objects.filter(pk=entry.sid).update(lease=timezone.now() + delivery.LEASE)
             return execute(sql, *rest)
 
         with connection.execute_wrapper(first):
             assert delivery.deliver_due() == 0
-        assert taken and app.told == []
+        assert (taken, app.told) == ([1], [])
 
     def test_the_take_is_one_update_without_a_subquery(self, call: CallRecord, app: Receiver) -> None:
         put(call, app.url())
@@ -371,6 +371,10 @@ class TestSweep:
         delivery.sweep()
         asked.refresh_from_db()
         assert asked.ok is False
+
+    @pytest.mark.parametrize("task", ["calls.delivery.sweep", outbox.DELIVER])
+    def test_the_tasks_are_where_the_queue_looks_for_them(self, task: str) -> None:
+        assert callable(import_string(task))
 
     def test_it_is_scheduled_every_minute_by_migrate(self) -> None:
         Schedule.objects.all().delete()

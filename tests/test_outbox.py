@@ -46,7 +46,7 @@ def failed(entry: DeliveryEntry, status: int = 503, code: int = 11200, **values:
     return replace(entry, **{**outcome, **values})
 
 
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[Any]:
     return list(WebhookDelivery.objects.order_by("pk").values())
 
 
@@ -218,3 +218,8 @@ class TestDoubtfulAnswers:
 def test_a_delivery_of_an_account_that_is_gone_is_kept(call: CallRecord) -> None:
     ledger.apply([replace(sending(call), account_sid=new_sid("AC"))])
     assert only().state == "pending"
+
+
+def test_its_name_keeps_the_password_of_its_url_to_itself(call: CallRecord) -> None:
+    ledger.apply([sending(call, url="http://user:secret@app.example.com/cb#rc=2")])
+    assert str(only()) == "status completed to http://app.example.com/cb"
