@@ -20,6 +20,8 @@ from unfold.contrib.filters.admin import (
 
 from calls import admin_debugger as admin_debugger
 from calls import admin_ring, call_page
+from calls import admin_webhooks as admin_webhooks
+from calls.admin_commands import CommandsMixin
 from calls.admin_filters import LegsFilter, MomentFilter
 from calls.admin_log import LogAdmin, label, moment, two_lines
 from calls.call_page import ARROWS, TONES, clock
@@ -28,7 +30,7 @@ from routing.sid import is_sid
 
 
 @admin.register(Call)
-class CallAdmin(LogAdmin[Call]):
+class CallAdmin(CommandsMixin, LogAdmin[Call]):
     """Calls, newest first; the page of a call tells why it went as it did."""
 
     list_display = ("started", "caller", "called", "outcome", "lasted", "went_to", "leg_count", "recorded")
@@ -143,7 +145,7 @@ class CallAdmin(LogAdmin[Call]):
     ) -> HttpResponse:
         """Show the page of a call."""
         call = Call.objects.select_related(*self.related).filter(pk=object_id).first()
-        extra = {} if call is None else {**call_page.context(call), "title": "Call"}
+        extra = {} if call is None else {**call_page.context(call), **self.may(request, call), "title": "Call"}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
 
 

@@ -61,7 +61,7 @@ class NotificationAdmin(LogAdmin[Notification]):
     ) -> HttpResponse:
         """Show the page of a notification."""
         note = self.get_queryset(request).filter(pk=object_id).first()
-        extra = {} if note is None else {**page_context(note), "title": "Debugger"}
+        extra = {} if note is None else {**page_context(note), "title": "Debugger", "subtitle": None}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
 
     @admin.display(description="Time", ordering="time")

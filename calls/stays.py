@@ -48,4 +48,4 @@ def _close(found: list[Stay], kind: str, event: CallEvent) -> None:
 
 
 def _name(event: CallEvent) -> str:
-    return str(event.detail.get("name") or event.detail.get("queue") or "")
+    return str(event.detail.get("name") or event.detail.get("conference") or event.detail.get("queue") or "")

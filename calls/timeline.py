@@ -39,6 +39,7 @@ WORDINGS: Mapping[str, Wording] = {
     "dial": Wording("Began to dial[, legs: {legs}]", "dialpad"),
     "dial.finished": Wording("Dialling ended[: {status}][, SIP {code}][, {leg}]", "call_end"),
     "leg.placed": Wording("INVITE sent to {leg}", "call_made"),
+    "leg.next-address": Wording("{leg} is tried at its next address[ after SIP {code}]", "alt_route"),
     "leg.ringing": Wording("{leg} rings[ ({code})]", "ring_volume"),
     "leg.early-media": Wording("{leg} sends sound before answering[ ({code})]", "graphic_eq"),
     "leg.answered": Wording("{leg} answered[ ({code})]", "call", "good"),
@@ -50,11 +51,11 @@ WORDINGS: Mapping[str, Wording] = {
     "play": Wording("Played[ {url}]", "play_arrow"),
     "pause": Wording("Waited[ {length} s]", "pause"),
     "redirect": Wording("Went on[ at {url}]", "redo"),
-    "redirected": Wording("Was sent to another document[: {url}][ by {by}]", "redo"),
+    "redirected": Wording("Taken out of the call that dialled it, to go on with another document[: {url}]", "redo"),
     "command": Wording("A change was asked for[ by {by}][: {what}]", "person"),
     "digit": Wording("Key [{digit} ]pressed", "dialpad"),
-    "digits.sent": Wording("Keys sent[ to {leg}]", "dialpad"),
-    "gather": Wording("Waits for keys[, {num_digits} of them][, for {timeout} s]", "keyboard"),
+    "digits.sent": Wording("Keys sent[ to {leg}][: {count}]", "dialpad"),
+    "gather": Wording("Waits for keys[, {digits} of them][, for {timeout} s]", "keyboard"),
     "gather.done": Wording("Keys pressed[: {count}][, ended by {finished_on}]", "dialpad"),
     "record.started": Wording("Began to record the caller[, for {max_length} s at most]", "radio_button_checked"),
     "record.done": Wording("The caller was recorded[ for {seconds} s][, ended by {finished_on}]", "stop_circle"),
@@ -65,18 +66,21 @@ WORDINGS: Mapping[str, Wording] = {
     "leg.resumed": Wording("{leg} took the other side off hold", "play_circle"),
     "refer": Wording("{leg} asks for a transfer[ to {target}]", "phone_forwarded"),
     "refer.refused": Wording("{leg} asked for a transfer[ to {target}]: refused[ – {reason}]", "phone_disabled", "bad"),
-    "refer.sent": Wording("{leg} was asked to call[ {target}] instead", "phone_forwarded"),
+    "refer.sent": Wording("The phone was asked to call[ {target}] instead", "phone_forwarded"),
     "refer.done": Wording("The transfer was answered[ with {code}][, its call with {notify_code}]", "phone_forwarded"),
     "enqueue": Wording("Waits in the queue[ {queue}]", "hourglass_top"),
     "queue.left": Wording("Left the queue[ {queue}][ after {seconds} s][: {result}]", "hourglass_bottom"),
-    "conference.join": Wording("Joined the conference[ {name}][, {participants} are in it]", "groups"),
-    "conference.leave": Wording("Left the conference[ {name}][, {participants} are still in it]", "logout"),
+    "conference.join": Wording("Joined the conference[ {name}][ {conference}][, {participants} are in it]", "groups"),
+    "conference.leave": Wording(
+        "Left the conference[ {name}][ {conference}][, {participants} are still in it]", "logout"
+    ),
     "no-media": Wording("Nothing has come from {leg}[ for {seconds} s]: no sound", "volume_off", "bad"),
     "ended": Wording("The call ended[: {status}][ with SIP {code}][ by the {by}][ – {reason}]", "call_end"),
     "engine.restarted": Wording("The engine was restarted; this call died with it", "restart_alt", "bad"),
 }
 _SHOWN_ELSEWHERE = {"body", "recording"}
-_KEYS_PRESSED = {"digit", "digits"}  # they may be somebody's PIN
+_ZERO_IS_NONE = {"code", "notify_code", "digits"}
+_KEYS_PRESSED = {"digit", "digits"}  # as text; they may be somebody's PIN
 _KEY_OF_PIN = re.compile(r"[0-9A-Da-d]")
 
 
@@ -109,8 +113,11 @@ def _line(event: CallEvent, start: datetime, addresses: Mapping[str, str]) -> Li
 
 
 def _said(key: str, value: Any, addresses: Mapping[str, str]) -> str:
+    if key in _ZERO_IS_NONE and value == 0:
+        return ""
     text = harmless(_plain(value, addresses))
-    return _KEY_OF_PIN.sub("•", text) if key in _KEYS_PRESSED and not settings.SHOW_DTMF else text
+    hidden = key in _KEYS_PRESSED and isinstance(value, str) and not settings.SHOW_DTMF
+    return _KEY_OF_PIN.sub("•", text) if hidden else text
 
 
 def _plain(value: Any, addresses: Mapping[str, str]) -> str:
