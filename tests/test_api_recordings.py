@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import threading
-import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +26,7 @@ from django.test import Client
 from django.urls import reverse
 from numpy.typing import NDArray
 
-from calls import audio, downloads, ledger, wav
+from calls import audio, downloads, ledger, recordings, wav
 from calls.models import Recording
 from routing.models import Account
 from tests import samples
@@ -176,8 +175,6 @@ class TestForms:
         assert (response.status_code, response.json()["message"]) == (400, "RequestedChannels must be 1 or 2.")
 
     def test_the_url_that_callbacks_tell_is_the_one_that_is_served(self, settings: Any, mono: Recording) -> None:
-        from calls import recordings
-
         assert urlsplit(recordings.public_url(mono)).path == path_of(mono)
         assert reverse("api:recording-audio", args=[mono.account_id, mono.sid]) == path_of(mono)
         assert reverse("api:recording-audio", args=[mono.account_id, mono.sid, "mp3"]) == path_of(mono, ".mp3")
@@ -489,8 +486,6 @@ class TestOverTheWire:
             assert response.status == 206
             pieces += piece
         assert pieces == kept(dual, folder)
-        with wave.open(io.BytesIO(pieces)) as file:
-            assert (file.getnchannels(), file.getnframes()) == (2, 8000 * SECONDS)
 
     @pytest.mark.django_db(transaction=True)
     def test_head_get_and_refusals(self, connection: http.client.HTTPConnection, mono: Recording) -> None:
