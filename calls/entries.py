@@ -8,6 +8,7 @@ epoch (UTC).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,6 +205,7 @@ KINDS: dict[str, type[Any]] = {
     "command": CommandDone,
 }
 _NAMES = {cls: name for name, cls in KINDS.items()}
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _FIELDS = {cls: tuple(cls.__dataclass_fields__) for cls in KINDS.values()}
 
 
@@ -218,6 +220,11 @@ def to_json(entry: Entry) -> dict[str, Any]:
         spec = data["callback"]
         data["callback"] = {"url": spec.url, "method": spec.method, "events": spec.events}
     return {"kind": _NAMES[cls], **data}
+
+
+def to_line(entry: Entry) -> bytes:
+    """Return the entry as one line of JSON; raise `TypeError`, `ValueError` or `RecursionError` if it cannot be one."""
+    return _encode(to_json(entry)).encode(errors="replace") + b"\n"
 
 
 def from_json(data: dict[str, Any]) -> Entry:

@@ -273,7 +273,12 @@ def fallback_parameters(code: int, url: str) -> Parameters:
 
 def rfc2822(epoch: float) -> str:
     """Return a time as Twilio writes it: `Sun, 25 Mar 2018 09:53:19 +0000`."""
-    return format_datetime(datetime.fromtimestamp(int(epoch), UTC))
+    return _rfc2822(int(epoch))
+
+
+@functools.lru_cache(maxsize=64)  # much happens in one second
+def _rfc2822(second: int) -> str:
+    return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
 def present(*params: tuple[str, str]) -> Parameters:

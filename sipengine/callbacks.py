@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from calls.entries import CallbackSpec, DeliveryEntry, Entry, RecordingEntry
+from calls.entries import CallbackSpec, DeliveryEntry, RecordingEntry
 from calls.webhooks import (
     Completion,
     Parameters,
@@ -27,17 +27,10 @@ EVENT_STATUS = {"initiated": "initiated", "ringing": "ringing", "answered": "in-
 
 
 class Callbacks:
-    """Makes deliveries of events. `put` writes the journal, `send` hands a delivery to the sender at once."""
+    """Makes deliveries of events. `deliver` writes one to the journal and hands it to the sender at once."""
 
-    def __init__(
-        self,
-        put: Callable[[Entry], None],
-        send: Callable[[DeliveryEntry], None],
-        public_url: str,
-        engine: str,
-    ) -> None:
-        self._put = put
-        self._send = send
+    def __init__(self, deliver: Callable[[DeliveryEntry], None], public_url: str, engine: str) -> None:
+        self._deliver = deliver
         self._public_url = public_url
         self._engine = engine
 
@@ -93,21 +86,21 @@ class Callbacks:
     ) -> None:
         """Send these parameters to a callback, whatever its events are."""
         sid = new_sid("WD")
-        delivery = DeliveryEntry(
-            sid=sid,
-            message=sid,
-            account_sid=account_sid,
-            call_sid=call_sid,
-            topic=topic,
-            event=event,
-            url=spec.url,
-            method=spec.method,
-            parameters=tuple(parameters),
-            time=when or time.time(),
-            sender=self._engine,
+        self._deliver(
+            DeliveryEntry(
+                sid=sid,
+                message=sid,
+                account_sid=account_sid,
+                call_sid=call_sid,
+                topic=topic,
+                event=event,
+                url=spec.url,
+                method=spec.method,
+                parameters=tuple(parameters),
+                time=when or time.time(),
+                sender=self._engine,
+            )
         )
-        self._put(delivery)
-        self._send(delivery)
 
 
 def spec_of(callback: twiml.Callback | None, absolute: Callable[[str], str]) -> CallbackSpec | None:

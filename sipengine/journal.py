@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from calls.entries import CallRecord, Entry, from_json, to_json
+from calls.entries import CallRecord, Entry, from_json, to_line
 
 log = logging.getLogger("sipengine.journal")
 
 SEGMENT_BYTES = 8_000_000
 RETRY_SECONDS = 0.5
 SUFFIX = ".jsonl"
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class JournalBusy(Exception):
@@ -95,8 +94,8 @@ class Journal:
             os.close(self._descriptor)
         self._descriptor, self._number, self._size = descriptor, self._number + 1, 0
 
-    def put(self, entry: Entry) -> None:
-        """Append an entry; it is in the kernel's hands before the loop's next turn.
+    def put(self, entry: Entry | bytes) -> None:
+        """Append an entry, or the line of one; it is in the kernel's hands before the loop's next turn.
 
         A record that changes twice in one turn is written once, as it is at its end.
         """
@@ -109,7 +108,7 @@ class Journal:
         pending, self._pending = self._pending, {}
         for entry in pending.values():
             try:
-                self._buffer += _encoder(to_json(entry)).encode(errors="replace") + b"\n"
+                self._buffer += entry if isinstance(entry, bytes) else to_line(entry)
             except (TypeError, ValueError, RecursionError) as error:  # a fault of ours, which must not stop the others
                 log.error("an entry cannot be written as JSON and is lost (%s): %r", error, entry)
 

@@ -135,7 +135,7 @@ class CallLog:
             record.reason,
         )
 
-    def event(self, name: str, when: float | None = None, **detail: Any) -> None:
+    def event(self, name: str, when: float | None = None, /, **detail: Any) -> None:
         """Add a line to the timeline."""
         self._put(EventEntry(self._parent.sid, self._number, when or time.time(), name, detail))
         self._number += 1

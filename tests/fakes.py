@@ -47,6 +47,7 @@ class FakePhone:
         self.done: list[tuple[Any, ...]] = []
         self.recorded_seconds = 0  # written into the files of a recorder, where their folder is there
         self.targets: dict[LegId, Target] = {}
+        self.playing: dict[int, tuple[LegId, str]] = {}  # player → leg and file, or "tone"
         self._numbers = itertools.count(2)
         self.post: Callable[[Event], None] = lambda event: None
 
@@ -83,15 +84,18 @@ class FakePhone:
     def play(self, leg: LegId, path: Path, loop: bool = False) -> int:
         number = next(self._numbers)
         self._note("play", leg, path.name, number)
+        self.playing[number] = (leg, path.name)
         return number
 
     def tone(self, leg: LegId, cadence: Cadence) -> int:
         number = next(self._numbers)
         self._note("tone", leg, cadence.frequencies)
+        self.playing[number] = (leg, "tone")
         return number
 
     def stop_playing(self, leg: LegId, player: int) -> None:
         self._note("stop", leg)
+        self.playing.pop(player, None)
 
     def record(self, sources: Sequence[Sequence[LegId]], paths: Sequence[Path]) -> int:
         number = next(self._numbers)
@@ -208,7 +212,7 @@ class World:
             media=self.media,
             put=self._put,
             own=self._owners.__setitem__,
-            callbacks=Callbacks(self._put, self.sent.append, "http://app", "test"),
+            callbacks=Callbacks(self._deliver, "http://app", "test"),
             rooms=Rooms(),
             adopt=self._adopt,
             dialplan=lambda: self.dialplan,
@@ -252,6 +256,10 @@ class World:
         session = CallSession.adopted(self.services, adoption)
         self.adopted.append(session)
         session.start_adopted(adoption.step, adoption.timeout, lambda session: None)
+
+    def _deliver(self, entry: DeliveryEntry) -> None:
+        self.sent.append(entry)
+        self.entries.append(entry)
 
     def _put(self, entry: Entry) -> None:
         # What is journalled is what the entry was at that moment, as the real journal's JSON is.

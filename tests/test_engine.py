@@ -78,7 +78,7 @@ class Switch:
             media=FakeMedia(),
             put=self._put,
             own=lambda leg, handler: self.engine.own(leg, handler),
-            callbacks=Callbacks(self.entries.append, self.sent.append, "http://app", "test"),
+            callbacks=Callbacks(self.sent.append, "http://app", "test"),
             rooms=Rooms(),
             adopt=lambda adoption: self.engine.adopt(adoption),
             dial=DialSettings(timeout_buffer=0.0, cancel_guard=0.05),

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from calls.entries import KINDS, CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry, from_json, to_json
+from calls.entries import (
+    KINDS,
+    CallbackSpec,
+    CallRecord,
+    CommandDone,
+    DeliveryEntry,
+    Entry,
+    EventEntry,
+    NoteEntry,
+    RecordingEntry,
+    from_json,
+    to_json,
+)
 
 CALL = CallRecord("CA1", "AC1", "inbound", "ringing", "sip:a@h", "sip:b@h", 1_700_000_000.25)
 ENTRIES: dict[str, Entry] = {
     "call": CALL,
     "event": EventEntry("CA1", 3, 1_700_000_001.5, "ringing", {"code": 180, "headers": [["X-A", "ü"]]}),
     "recording": RecordingEntry("RE1", "AC1", "CA1", "DialVerb", 2, "both", 1.0, "processing", ("/a.wav", "/b.wav")),
+    "delivery": DeliveryEntry(
+        "WD1", "WD1", "AC1", "CA1", "status", "completed", "http://h/", "POST", (("CallSid", "CA1"), ("To", "ü")), 3.0
+    ),
+    "command": CommandDone(7, 4.0, True, "The call was ended."),
+    "called back": replace(CALL, callback=CallbackSpec("http://h/", "GET", ("completed",)), callbacks_sent=2),
     "note": NoteEntry("NO1", "AC1", "CA1", 2.0, 11200, "error", "no answer", "http://h/", "POST", 500, "oops"),
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ENTRIES)
 def test_an_entry_comes_back_from_json_as_it_was(kind: str) -> None:
     assert from_json(json.loads(json.dumps(to_json(ENTRIES[kind])))) == ENTRIES[kind]
 

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from calls.client_settings import client_policy
+from calls.entries import DeliveryEntry, to_line
 from calls.guarded import open_session
 from calls.status import status_table
 from calls.webclient import WebClient
@@ -99,7 +100,7 @@ class Runtime:
                 media=media,
                 put=self._journal.put,
                 own=lambda number, handler: self._engine.own(number, handler),
-                callbacks=Callbacks(self._journal.put, self._sender.send, settings.PUBLIC_URL, self._name),
+                callbacks=Callbacks(self._deliver, settings.PUBLIC_URL, self._name),
                 rooms=Rooms(),
                 dial=DialSettings(
                     timeout_buffer=settings.DIAL_TIMEOUT_BUFFER,
@@ -124,6 +125,15 @@ class Runtime:
 
     def _post(self, event: Any) -> None:
         self._engine.post(event)
+
+    def _deliver(self, entry: DeliveryEntry) -> None:
+        try:
+            line = to_line(entry)
+        except (TypeError, ValueError, RecursionError) as error:  # a fault of ours, which must not stop the call
+            log.error("a callback cannot be written as JSON and is lost (%s): %r", error, entry)
+            return
+        self._journal.put(line)
+        self._sender.send(line)
 
     def _admits(self) -> bool:
         return self._engine.admits(self._phone.legs, self._phone.backlog())
