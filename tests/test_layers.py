@@ -44,7 +44,7 @@ PURE = layer(
     others="lxml defusedxml",
     never="asyncio concurrent http multiprocessing queue selectors socket ssl subprocess threading",
 )
-WEB = "django rest_framework twilio unfold cryptography environ"
+WEB = "django rest_framework drf_spectacular django_filters twilio unfold cryptography environ"
 MEDIA = "numpy soundfile soxr espeakng_loader"
 LAYERS = (  # the first one that matches
     layer("command", "*.management *.management.*", ours="*", others="*"),
