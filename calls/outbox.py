@@ -92,6 +92,8 @@ def entry(row: WebhookDelivery) -> DeliveryEntry:
 def write(rows: Sequence[WebhookDelivery]) -> None:
     """Write attempts; the caller holds a transaction."""
     outcomes: dict[str, WebhookDelivery] = {}
+    # In one order everywhere: PostgreSQL ends one of two processes that wait for each other's rows.
+    rows = sorted(rows, key=lambda made: made.sid)
     for made in rows:
         if made.state != State.PENDING:
             outcomes.setdefault(made.sid, made)
@@ -120,7 +122,7 @@ def _write_pending(rows: dict[str, WebhookDelivery]) -> None:
 
 
 def _write_outcomes(rows: dict[str, WebhookDelivery]) -> None:
-    known = WebhookDelivery.objects.select_for_update().filter(pk__in=rows)
+    known = WebhookDelivery.objects.select_for_update().filter(pk__in=rows).order_by("pk")
     settled = {sid for sid, state in known.values_list("pk", "state") if state != State.PENDING}
     new = [made for sid, made in rows.items() if sid not in settled]
     WebhookDelivery.objects.bulk_create(

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Q
 from django_q.models import OrmQ
 
@@ -98,6 +99,21 @@ class TestAttempts:
         ledger.apply(entries)
         assert (rows(), Notification.objects.count(), OrmQ.objects.count()) == (before, notes, tasks)
         assert (len(before), notes, tasks) == (5, 1, 1)  # one of the failed ones is tried again
+
+    def test_all_processes_write_rows_in_the_same_order(self, call: CallRecord) -> None:
+        """Else PostgreSQL finds two of them in a deadlock: the journal's writer and the sender tell of the same ones."""
+        entries = sorted((sending(call) for _ in range(5)), key=lambda entry: entry.sid, reverse=True)
+        written: list[list[str]] = []
+
+        def watch(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+            if sql.startswith("INSERT"):
+                written.append([value for value in params if value in sids])
+            return execute(sql, params, *rest)
+
+        sids = {entry.sid for entry in entries}
+        with connection.execute_wrapper(watch):
+            ledger.apply([delivered(entry) for entry in entries])
+        assert [list(dict.fromkeys(one)) for one in written if one] == [sorted(sids)]
 
     def test_one_without_a_call_is_kept(self, call: CallRecord) -> None:
         ledger.apply([replace(sending(call), call_sid="")])
