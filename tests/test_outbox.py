@@ -101,7 +101,7 @@ class TestAttempts:
         assert (len(before), notes, tasks) == (5, 1, 1)  # one of the failed ones is tried again
 
     def test_all_processes_write_rows_in_the_same_order(self, call: CallRecord) -> None:
-        """Else PostgreSQL finds two of them in a deadlock: the journal's writer and the sender tell of the same ones."""
+        """Else the journal's writer and the sender, which tell of the same ones, end up in a deadlock on PostgreSQL."""
         entries = sorted((sending(call) for _ in range(5)), key=lambda entry: entry.sid, reverse=True)
         written: list[list[str]] = []
 
@@ -223,7 +223,8 @@ class TestDoubtfulAnswers:
         told = [delivered(sending(call, url=url), response_body="OK", sent_at=now) for url in pages]
         ledger.apply(told)
         ledger.apply([delivered(sending(call, url="http://a/cb?id=3"), response_body="OK", sent_at=now)])
-        assert sorted(Notification.objects.values_list("url", flat=True)) == ["http://a/cb?id=1", "http://b/cb"]
+        urls = Notification.objects.values_list("url", flat=True)
+        assert sorted(url.partition("?")[0] for url in urls) == ["http://a/cb", "http://b/cb"]
 
     def test_and_again_after_ten_minutes(self, call: CallRecord) -> None:
         for _ in range(2):  # the samples are sent long ago
