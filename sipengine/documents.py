@@ -109,6 +109,11 @@ class Documents:
             self._failed(error)
 
     @property
+    def application(self) -> Application:
+        """Return the application whose documents these are."""
+        return self._application
+
+    @property
     def url(self) -> str:
         """Return the URL of the current document, "" for one that was given inline."""
         return self._base

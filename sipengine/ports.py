@@ -240,6 +240,9 @@ class Phone(Protocol):
     def record_also(self, recorder: int, channel: int, leg: LegId) -> None:
         """Add a leg to one channel of a running recorder."""
 
+    def record_without(self, recorder: int, channel: int, leg: LegId) -> None:
+        """Take a leg out of one channel of a running recorder."""
+
     def stop_recording(self, recorder: int) -> None:
         """Close the recorder's files; `RecordClosed` follows."""
 

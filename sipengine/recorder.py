@@ -93,6 +93,10 @@ class Recorder:
         """Record one leg more."""
         self._phone.record_also(self._number, channel, leg)
 
+    def without(self, channel: int, leg: LegId) -> None:
+        """Record one leg less."""
+        self._phone.record_without(self._number, channel, leg)
+
     def stop(self) -> None:
         """Close the files; `closed` is set when that is done."""
         if not self.over:

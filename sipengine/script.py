@@ -33,6 +33,7 @@ class Script:
     """Runs documents on one leg. `special` are the verbs of its owner; `answer` answers the leg if need be.
 
     `joint` is what the running verb has joined the leg with, if it must be told before the verb may be cancelled.
+    `ending` is true once the call is being ended from outside: no document is run any more.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Script:
         self.documents = documents
         self.log = log
         self.joint: Joint | None = None
+        self.ending = False
         self.answer = answer
         self._special = special or {}
         self._heard = heard

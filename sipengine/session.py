@@ -20,9 +20,10 @@ from calls.webhooks import Completion, DialResult, dial_parameters
 from routing.answers import Application
 from sipengine import twiml
 from sipengine.callbacks import recording_url
-from sipengine.dialing import FORGOTTEN, DialOutcome, DialRun, note_silence
+from sipengine.dialing import FORGOTTEN, DialRun
 from sipengine.documents import Documents, Done, Goto, How, Inline, Next
 from sipengine.line import Line
+from sipengine.outcome import DialOutcome, note_silence
 from sipengine.ports import Answered, Ended, Event, LegId, NoMedia, Placed, Ringing, Target
 from sipengine.records import CallLog, Leg, SipFacts
 from sipengine.referring import refer
@@ -190,6 +191,7 @@ class CallSession:
         self._ending = Done(480, Status.CANCELED, reason, How.GONE)
         self._ended_by = ended_by
         self._next = None
+        self.script.ending = True
         self._interrupt()
 
     def redirect(self, step: Goto | Inline) -> None:
