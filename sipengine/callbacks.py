@@ -16,12 +16,13 @@ from calls.webhooks import (
     Completion,
     Parameters,
     RecordingState,
+    WebhookError,
     recording_parameters,
     status_parameters,
 )
 from routing.sid import new_sid
 from sipengine import twiml
-from sipengine.records import Leg
+from sipengine.records import CallLog, Leg
 
 EVENT_STATUS = {"initiated": "initiated", "ringing": "ringing", "answered": "in-progress"}
 
@@ -55,7 +56,8 @@ class Callbacks:
             return
         state = RecordingState(
             account_sid=entry.account_sid,
-            call_sid=entry.call_sid,
+            call_sid="" if entry.conference_sid else entry.call_sid,
+            conference_sid=entry.conference_sid,
             sid=entry.sid,
             url=recording_url(self._public_url, entry.account_sid, entry.sid),
             status=entry.status,
@@ -103,9 +105,15 @@ class Callbacks:
         )
 
 
-def spec_of(callback: twiml.Callback | None, absolute: Callable[[str], str]) -> CallbackSpec | None:
-    """Return a callback of TwiML with its URL made absolute; raise `WebhookError` if that cannot be."""
-    return None if callback is None else CallbackSpec(absolute(callback.url), callback.method, callback.events)
+def spec_of(callback: twiml.Callback | None, absolute: Callable[[str], str], log: CallLog) -> CallbackSpec | None:
+    """Return a callback of TwiML with its URL made absolute; None, with a note, if that cannot be."""
+    if callback is None:
+        return None
+    try:
+        return CallbackSpec(absolute(callback.url), callback.method, callback.events)
+    except WebhookError as error:
+        log.note(error.code, f"callback: {error.message}")
+        return None
 
 
 def recording_url(public_url: str, account_sid: str, recording_sid: str) -> str:

@@ -79,7 +79,7 @@ class Journal:
         # A number is never used again, also when somebody has cleared the folder: the reader's place names one.
         self._number = max([*segments(folder), Reader(folder).segment])
         self._buffer = bytearray()
-        self._pending: dict[object, Entry] = {}
+        self._pending: dict[object, Entry | bytes] = {}
         self._descriptor = -1
         self._size = 0
         self._scheduled = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from calls.entries import Entry
 from calls.status import STRICT_TWILIO, Status
@@ -29,7 +29,7 @@ class Media(Protocol):
 
     async def play(self, url: str) -> Path: ...
 
-    async def beep(self) -> Path: ...
+    async def beep(self, kind: Literal["record", "enter", "exit"] = "record") -> Path: ...
 
     async def hold_music(self) -> Path: ...
 

@@ -56,7 +56,7 @@ class RecordRun:
         """Record, then go on at the action; with the next verb if nothing was said."""
         script, verb = self._script, self._verb
         action = script.documents.here(verb.action)
-        callback = spec_of(verb.callback, script.documents.absolute)
+        callback = spec_of(verb.callback, script.documents.absolute, script.log)
         script.answer()
         if verb.play_beep:
             await self._unless_over(script.line.play(await script.services.media.beep()))

@@ -178,7 +178,7 @@ class FakeMedia:
             raise MediaError(11200, "not found")
         return Path(f"/play/{url.rpartition('/')[2]}")
 
-    async def beep(self) -> Path:
+    async def beep(self, kind: str = "record") -> Path:
         return Path("/beep.wav")
 
     async def hold_music(self) -> Path:

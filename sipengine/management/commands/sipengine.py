@@ -91,6 +91,7 @@ class Runtime:
                 http,
                 default_voice=settings.SAY_VOICE,
                 allowed_dir=Path(settings.MEDIA_DIR),
+                user_agent=policy.user_agent,
             )
             self._sender = SenderPipe(_child("webhook_sender", self._name))
             self._phone = PjsipPhone(_phone_config(), self._post, self._admits, asyncio.get_running_loop().call_soon)

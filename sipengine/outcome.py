@@ -1,0 +1,74 @@
+"""asyncio: how a dial and its legs ended, in words and codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calls.status import Status
+from sipengine.ports import Headers, NoMedia
+from sipengine.records import CallLog, Leg
+
+NO_AUDIO = 32014
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A REFER that one of the two who talk sent: whom the other one is to talk to."""
+
+    by_parent: bool
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialOutcome:
+    """What a `<Dial>` came to, for the action request and the call log."""
+
+    status: Status
+    leg: Leg | None = None
+    code: int = 0
+    bridged: bool = False
+    duration: int | None = None
+    headers: Headers = ()
+    recording_sid: str = ""
+    referral: Referral | None = None
+
+
+def leg_reason(leg: Leg, error: str, bridged: bool) -> str:
+    """Return one plain sentence on why a dialled leg ended as it did."""
+    record = leg.record
+    match leg.status:
+        case Status.COMPLETED:
+            who = {"callee": "the callee hung up", "caller": "the caller hung up"}.get(
+                record.ended_by, "the call ended"
+            )
+            return f"Answered; {who} after {record.duration} s."
+        case Status.BUSY:
+            return f"Busy (SIP {record.sip_code})."
+        case Status.NO_ANSWER:
+            return f"Rang without an answer (SIP {record.sip_code})." if record.ring_time else "No answer in time."
+        case Status.CANCELED if bridged:
+            return "Another phone answered first."
+        case Status.CANCELED:
+            return "The caller hung up before it answered."
+        case _ if error:
+            return f"Could not be called: {error}."
+        case _ if record.sip_code == 0:
+            return "No response at all: is the phone switched on and its address right?"
+        case _:
+            return f"Refused with SIP {record.sip_code}."
+
+
+def error_code(status: Status, code: int, error: str) -> int:
+    """Return Twilio's error code of a leg that ended like this, 0 if nothing went wrong."""
+    if status is not Status.FAILED:
+        return 0
+    if code in (401, 403, 407):
+        return 32106
+    return 32011 if code >= 500 or error or code == 0 else 0
+
+
+def note_silence(log: CallLog, leg: Leg, event: NoMedia) -> None:
+    """Tell the operator that no audio comes from a leg."""
+    address = leg.record.from_address if leg.inbound else leg.record.to_address
+    log.event("no-media", event.time, leg=leg.record.sid, seconds=event.seconds)
+    log.note(NO_AUDIO, f"no audio (RTP) came from {address} for {event.seconds:.0f} s", call_sid=leg.record.sid)
