@@ -147,6 +147,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self.challenged = False
         self.accepted = False  # a 200 of ours went out
         self.answered = False
+        self._answer = ""  # the 2xx to our INVITE
         self.ours = False  # we ended it
         self.over = False
         self.final = 0
@@ -170,18 +171,21 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             case pj.PJSIP_INV_STATE_EARLY if not self.incoming:
                 self.phone.post(Ringing(self.leg, time.time(), info.lastStatusCode, media=False))
             case pj.PJSIP_INV_STATE_CONNECTING if not self.incoming:
-                self._tell_answered(parse_headers(_received(prm.e)))
+                self._answer = _received(prm.e)
             case pj.PJSIP_INV_STATE_CONFIRMED:
-                self._tell_answered(())
-                self.phone.confirmed(self)
-                self._settle_hold()
+                self._confirmed()
             case pj.PJSIP_INV_STATE_DISCONNECTED:
                 self._disconnected(info, prm)
 
-    def _tell_answered(self, headers: Headers) -> None:
-        if not self.answered:
-            self.answered, self.final = True, 200
-            self.phone.post(Answered(self.leg, time.time(), headers))
+    def _confirmed(self) -> None:
+        if self.media is None and not self.incoming:
+            # The library has sent a BYE already: the SDP of the answer is no answer to ours.
+            self.ours, self.final, self.error = True, 488, "the media of the answer cannot be used"
+            return
+        self.answered, self.final = True, 200
+        self.phone.post(Answered(self.leg, time.time(), parse_headers(self._answer)))
+        self.phone.confirmed(self)
+        self._settle_hold()
 
     def _disconnected(self, info: Any, prm: Any) -> None:
         message = "" if self.ours else _received(prm.e)

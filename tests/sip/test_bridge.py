@@ -1,0 +1,109 @@
+"""The bridge of the SIP adapter: who hears whom, over which codecs, measured in tones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sipengine.ports import PlayDone
+from tests.sip.softphones import Softphone, Softphones
+from tests.sip.sound import tone, tone_dbfs
+from tests.sip.switch import Switch
+
+TONES = (400, 700, 1000)  # Hz: one each
+HEARD, SILENT = -30, -50  # dB
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Switch]:
+    """A phone with every codec."""
+    made = Switch(codecs=("PCMU", "PCMA", "G722", "opus"))
+    yield made
+    made.stop()
+
+
+def hears(phone: Softphone) -> set[int]:
+    """Return the tones that a phone has heard throughout the last second."""
+    phone.listen(phone.seconds + 1.5)
+    return {hertz for hertz in (*TONES, 1300) if tone_dbfs(phone.heard, hertz, last=1.0) > HEARD}
+
+
+def three(exchange: Switch, softphones: Softphones) -> tuple[list[Softphone], list[int]]:
+    """Return three phones in calls, each with its tone, and their legs."""
+    phones = [softphones.phone("--answer", "0", "--tone", str(hertz)) for hertz in TONES]
+    return phones, [exchange.call(phone.uri) for phone in phones]
+
+
+class TestCodecs:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [*itertools.combinations(("PCMU", "PCMA", "G722", "opus"), 2), ("opus", "opus"), ("G722", "G722")],
+    )
+    def test_two_codecs_hear_each_other(self, exchange: Switch, softphones: Softphones, one: str, other: str) -> None:
+        phones = [
+            softphones.phone("--answer", "0", "--tone", str(hertz), "--codecs", codec)
+            for hertz, codec in ((400, one), (1000, other))
+        ]
+        legs = [exchange.call(phone.uri) for phone in phones]
+        exchange.do("bridge", *legs)
+        assert [hears(phone) for phone in phones] == [{1000}, {400}]
+        for leg in legs:
+            exchange.do("hangup", leg)
+
+
+class TestThree:
+    """A conference is every pair bridged."""
+
+    def test_each_hears_the_other_two_and_not_itself(self, exchange: Switch, softphones: Softphones) -> None:
+        phones, legs = three(exchange, softphones)
+        for pair in itertools.combinations(legs, 2):
+            exchange.do("bridge", *pair)
+        assert [hears(phone) for phone in phones] == [{700, 1000}, {400, 1000}, {400, 700}]
+        for phone, own in zip(phones, TONES, strict=True):
+            assert tone_dbfs(phone.heard, own, last=1.0) < SILENT
+        for leg in legs:
+            exchange.do("hangup", leg)
+
+    def test_who_leaves_is_no_longer_heard_and_the_others_stay(self, exchange: Switch, softphones: Softphones) -> None:
+        phones, legs = three(exchange, softphones)
+        for pair in itertools.combinations(legs, 2):
+            exchange.do("bridge", *pair)
+        exchange.do("unbridge", legs[1], legs[0])
+        exchange.do("unbridge", legs[1], legs[2])
+        assert [hears(phone) for phone in phones] == [{1000}, set(), {400}]
+        exchange.do("hangup", legs[0])
+        assert hears(phones[2]) == set()
+        exchange.do("bridge", legs[2], legs[1])
+        assert [hears(phone) for phone in phones[1:]] == [{1000}, {700}]
+        for leg in legs[1:]:
+            exchange.do("hangup", leg)
+
+    def test_a_listener_hears_and_is_not_heard(self, exchange: Switch, softphones: Softphones) -> None:
+        phones, legs = three(exchange, softphones)
+        exchange.do("bridge", legs[0], legs[1])
+        exchange.do("hear", legs[2], legs[0])
+        assert [hears(phone) for phone in phones] == [{700}, {400}, {400}]
+        for leg in legs:
+            exchange.do("hangup", leg)
+
+
+class TestPrompt:
+    def test_a_leg_can_be_taken_out_played_to_and_put_back(
+        self, exchange: Switch, softphones: Softphones, tmp_path: Path
+    ) -> None:
+        prompt = tmp_path / "prompt.wav"
+        prompt.write_bytes(tone(1300, 3.0))
+        phones, legs = three(exchange, softphones)
+        exchange.do("bridge", legs[0], legs[1])
+        assert hears(phones[0]) == {700}
+        exchange.do("unbridge", legs[0], legs[1])
+        exchange.do("play", legs[0], prompt)
+        assert [hears(phone) for phone in phones[:2]] == [{1300}, set()]
+        exchange.wait(PlayDone, legs[0])
+        exchange.do("bridge", legs[0], legs[1])
+        assert [hears(phone) for phone in phones[:2]] == [{700}, {400}]
+        for leg in legs:
+            exchange.do("hangup", leg)
