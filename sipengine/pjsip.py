@@ -183,6 +183,9 @@ class PjsipPhone:
     def record_also(self, recorder: int, channel: int, leg: LegId) -> None:
         self._do(self._audio.record_also, recorder, channel, leg)
 
+    def record_without(self, recorder: int, channel: int, leg: LegId) -> None:
+        self._do(self._audio.record_without, recorder, channel, leg)
+
     def stop_recording(self, recorder: int) -> None:
         self._do(self._audio.stop_recording, recorder)
 

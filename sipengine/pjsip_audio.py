@@ -244,6 +244,19 @@ class Mixer:
         if media is not None:
             _transmit(media, recorder.files[channel])
 
+    def record_without(self, number: int, channel: int, leg: LegId) -> None:
+        """Take a leg out of one channel."""
+        recorder = self._recorders.get(number)
+        if recorder is None or leg not in recorder.legs[channel]:
+            return
+        recorder.legs[channel].discard(leg)
+        if leg in self._wishes and not any(leg in group for group in recorder.legs):
+            self._wishes[leg].recorders.discard(number)
+        media = self._media_of(leg)
+        if media is not None:
+            with contextlib.suppress(pj.Error):
+                media.stopTransmit(recorder.files[channel])
+
     def measure(self, leg: LegId, wanted: bool) -> None:
         """Let the level of a leg be measured, or no longer."""
         if not self._alive(leg):

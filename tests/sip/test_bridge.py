@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sipengine.ports import PlayDone
+from sipengine.ports import PlayDone, RecordClosed
 from tests.sip.softphones import Softphone, Softphones
 from tests.sip.sound import tone, tone_dbfs
 from tests.sip.switch import Switch
@@ -105,5 +105,25 @@ class TestPrompt:
         exchange.wait(PlayDone, legs[0])
         exchange.do("bridge", legs[0], legs[1])
         assert [hears(phone) for phone in phones[:2]] == [{700}, {400}]
+        for leg in legs:
+            exchange.do("hangup", leg)
+
+
+class TestRecorder:
+    def test_who_was_taken_out_is_no_longer_in_the_file(
+        self, exchange: Switch, softphones: Softphones, tmp_path: Path
+    ) -> None:
+        phones, legs = three(exchange, softphones)
+        file = tmp_path / "room.wav"
+        recorder = exchange.do("record", [legs[:2]], [file])
+        phones[0].listen(phones[0].seconds + 1.2)
+        exchange.do("record_without", recorder, 0, legs[0])
+        exchange.do("record_also", recorder, 0, legs[2])
+        phones[0].listen(phones[0].seconds + 1.5)
+        exchange.do("stop_recording", recorder)
+        exchange.wait(RecordClosed, recorder)
+        assert tone_dbfs(file, TONES[0], last=1.0) < SILENT
+        assert all(tone_dbfs(file, hertz, last=1.0) > HEARD for hertz in TONES[1:])
+        assert tone_dbfs(file, TONES[0]) > HEARD - 12
         for leg in legs:
             exchange.do("hangup", leg)
