@@ -34,6 +34,8 @@ class RoutingConfig(AppConfig):
             models.Endpoint,
             models.Trunk,
             models.TrunkRule,
+            models.Application,
+            models.PhoneNumber,
         )
         for model in watched:
             post_save.connect(count_change, sender=model)

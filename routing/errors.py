@@ -229,10 +229,14 @@ _TABLE = """
       Check the account SID and the auth token.
 20004 E The method is not allowed for this resource.
       Use a method that the documentation of the resource lists.
+20005 E The account is suspended or closed.
+      Make it active in the admin, or through the main account it belongs to.
 20403 E The account may not do this.
       Enable the account in the admin.
 20404 E The resource does not exist.
       Check the SID and the path, capitals included.
+20413 E The body of the request is too large.
+      Send less at once; API_MAX_BODY sets the limit.
 20429 E There were too many requests at once.
       Wait a moment and repeat the request.
 20500 E The API failed internally.
@@ -307,6 +311,10 @@ _TABLE = """
       Begin a second list and map both.
 21243 E The credential is not valid.
       Username at most 32 characters; password at least 12, with a digit, small and capital letters.
+21421 E The phone number is not valid.
+      Write it in E.164 form: + and country code first, digits only.
+21422 E The phone number is not available.
+      Another account has it: take it from there first.
 21481 E The PageToken is not valid.
       Follow next_page_uri as it is given; do not make tokens.
 32001 E More calls a second arrived than are allowed.
@@ -381,7 +389,17 @@ _TABLE = """
       Try again later.
 """
 
-_HTTP_STATUS = {20003: 401, 20004: 405, 20403: 403, 20404: 404, 20429: 429, 20500: 500, 20503: 503}
+_HTTP_STATUS = {
+    20003: 401,
+    20004: 405,
+    20005: 403,
+    20403: 403,
+    20404: 404,
+    20413: 413,
+    20429: 429,
+    20500: 500,
+    20503: 503,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ RECORDING_EVENTS = ("in-progress", "completed", "absent")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")
 _CALLER_ID = re.compile(r"[A-Za-z0-9+\-_.]+\Z")
 _NOT_IN_USERNAMES = re.compile(r"[\s:\"\\@<>]|[^\x21-\uffff]")
+_PHONE_NUMBER = re.compile(r"\+[1-9][0-9]{1,14}\Z")
 _PREFIX = re.compile(r"\+?[0-9*#]*\Z")
 _PATTERN = re.compile(r"[^\s@*]*\*?\Z")
 
@@ -100,6 +101,12 @@ def validate_prefix(text: str) -> None:
     """Refuse a beginning of a telephone number that none has: it goes before digits, and so does what is prepended."""
     if not _PREFIX.match(text):
         raise ValidationError("Write the digits (also * and #) as they are dialled, such as +49 or 00, without spaces.")
+
+
+def validate_phone_number(text: str) -> None:
+    """Refuse what is no telephone number in the form of E.164."""
+    if not _PHONE_NUMBER.match(text):
+        raise with_code(21421, "Write + and the country code first, digits only, at most 15, such as +493012345.")
 
 
 def validate_password(text: str) -> None:

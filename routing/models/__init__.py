@@ -10,18 +10,23 @@ from routing.models.access import (
     IpAddress,
     SipDomain,
 )
+from routing.models.applications import Application, PhoneNumber, VoiceUrls
 from routing.models.base import Account, Region, RoutingVersion
+from routing.models.keys import ApiKey
 from routing.models.targets import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember, Route
 from routing.models.trunks import Trunk, TrunkRule
 
 __all__ = [
     "MAX_NOUNS",
     "Account",
+    "ApiKey",
+    "Application",
     "Credential",
     "CredentialList",
     "Endpoint",
     "IpAccessControlList",
     "IpAddress",
+    "PhoneNumber",
     "Region",
     "RingGroup",
     "RingGroupMember",
@@ -30,4 +35,5 @@ __all__ = [
     "SipDomain",
     "Trunk",
     "TrunkRule",
+    "VoiceUrls",
 ]

@@ -10,11 +10,11 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from routing.fields import SecretError, SecretField, is_set
-from routing.models.base import Account, OneDefault, method_field, sid_field
+from routing.models.base import Account, Dated, OneDefault, method_field, sid_field
 from routing.validators import normal_host, validate_host, validate_password, validate_url, validate_username
 
 
-class CredentialList(models.Model):
+class CredentialList(Dated):
     """Usernames and passwords that callers authenticate with."""
 
     sid = sid_field("CL")
@@ -29,7 +29,7 @@ class CredentialList(models.Model):
         return self.friendly_name
 
 
-class Credential(models.Model):
+class Credential(Dated):
     """One caller's username and password."""
 
     sid = sid_field("CR")
@@ -66,7 +66,7 @@ class Credential(models.Model):
             raise ValidationError({"password": error}) from error
 
 
-class IpAccessControlList(models.Model):
+class IpAccessControlList(Dated):
     """Networks that callers may come from."""
 
     sid = sid_field("AL")
@@ -81,7 +81,7 @@ class IpAccessControlList(models.Model):
         return self.friendly_name
 
 
-class IpAddress(models.Model):
+class IpAddress(Dated):
     """One network of an access control list."""
 
     sid = sid_field("IP")
@@ -143,7 +143,7 @@ def url_field(name: str, help_text: str) -> models.CharField[str, str]:
     return models.CharField(name, max_length=2000, blank=True, validators=[validate_url], help_text=help_text)
 
 
-class SipDomain(OneDefault):
+class SipDomain(Dated, OneDefault):
     """A host name that SIP calls are sent to, and the TwiML application that handles them."""
 
     sid = sid_field("SD")
@@ -186,6 +186,16 @@ class SipDomain(OneDefault):
         verbose_name="IP access control lists",
         help_text="Callers must come from an address of one of these lists. With credential lists too, both must pass; "
         "with neither, nobody may call.",
+    )
+
+    sip_registration = models.BooleanField(
+        "registration", default=False, help_text="Phones may register at this domain (not served by the engine yet)."
+    )
+    registration_credential_lists = models.ManyToManyField(
+        CredentialList,
+        blank=True,
+        related_name="registration_domains",
+        help_text="Phones that register must authenticate with a credential of one of these lists.",
     )
 
     class Meta(OneDefault.Meta):

@@ -35,6 +35,16 @@ def method_field(name: str) -> models.CharField[str, str]:
     return models.CharField(name, max_length=4, choices=HttpMethod.choices, default=HttpMethod.POST)
 
 
+class Dated(models.Model):
+    """A model whose rows say when they were made and last changed, as the REST API shows it."""
+
+    created = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+
 class OneDefault(models.Model):
     """A model one row of which is the default: making another one the default takes the mark from the former."""
 
@@ -76,7 +86,7 @@ class Ordered(models.Model):
         super().save(*args, **kwargs)
 
 
-class Account(models.Model):
+class Account(Dated):
     """Twilio's account: owns domains, endpoints, groups and calls, and signs the requests to TwiML applications."""
 
     class Status(models.TextChoices):
@@ -105,13 +115,25 @@ class Account(models.Model):
         help_text="More than one target in a Dial: phones that ring at once, or one after the other. Off, as in a "
         "Twilio account without them: a Dial of several targets fails, and ring groups make one for each member.",
     )
-    created = models.DateTimeField(auto_now_add=True)
+    parent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="subaccounts",
+        help_text="The main account, if this is a subaccount: its token and keys open this one too.",
+    )
 
     class Meta:
         ordering = ("created", "sid")
 
     def __str__(self) -> str:
         return self.friendly_name or self.sid
+
+    def clean(self) -> None:
+        """Refuse a subaccount of a subaccount."""
+        if self.parent and (self.parent.parent_id or self.parent == self or self.subaccounts.exists()):
+            raise ValidationError({"parent": "Subaccounts are one deep: choose a main account, or none."})
 
     @property
     def is_active(self) -> bool:
