@@ -60,7 +60,10 @@ class CodeFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows with the code; ignore what is no number."""
         value = (self.value() or "").strip()
-        return queryset.filter(**{self.parameter_name: int(value)}) if is_code(value) else queryset
+        if not is_code(value):
+            return queryset
+        # Indexes of a column that is mostly 0 leave these rows out, and must be told that they are not wanted.
+        return queryset.filter(**{self.parameter_name: int(value)}).exclude(**{self.parameter_name: 0})
 
 
 class ErrorCodeFilter(CodeFilter):
