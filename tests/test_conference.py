@@ -155,6 +155,17 @@ class TestBeforeItBegins:
         await hall.call("alice", dial('waitUrl="/wait"'))
         assert hall.plays("alice") == ["more"]
 
+    async def test_a_redirect_that_leads_nowhere_is_noted_and_the_document_runs_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(waiting, "QUICK_SECONDS", 0.0)
+        hall = Hall()
+        hall.web.answers["http://app/wait"] = "<Response><Say>wait</Say><Redirect>http://a_b/</Redirect></Response>"
+        await hall.call("alice", dial('waitUrl="/wait"'))
+        await hall.heard_out("alice")
+        assert hall.plays("alice") == ["wait"]
+        assert hall.codes() == [11100, 11100]
+
     async def test_an_audio_file_is_played_without_being_asked_for_again(self) -> None:
         hall = Hall()
         audio = Fetched("http://app/music.mp3", "POST", 200, "audio/mpeg", b"ID3", 0.1)
@@ -230,6 +241,24 @@ class TestBeep:
         await hall.hangs_up("alice")
         assert hall.plays("alice") == []
         assert hall.ended == {"alice"}
+
+    async def test_without_a_beep_they_are_connected_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        hall = await hall_of("alice")
+
+        async def none(kind: str) -> None:
+            raise MediaError(12400, "no beep")
+
+        monkeypatch.setattr(hall.media, "beep", none)
+        await hall.call("bob", dial())
+        assert hall.hears() == {"alice": {"bob"}, "bob": {"alice"}}
+        assert hall.codes() == [12400]
+
+    async def test_those_on_hold_hear_none(self) -> None:
+        hall = await hall_of("alice", "bob", noun='beep="false"')
+        room(hall).hold(hall.sid("alice"))
+        await hall.call("carol", dial())
+        assert hall.plays("alice") == ["hold-music.wav"]
+        assert hall.plays("bob") == ["beep.wav"]
 
     async def test_nobody_hears_a_beep_before_it_begins(self) -> None:
         hall = await hall_of("alice", "bob", noun='startConferenceOnEnter="false"')
