@@ -49,6 +49,10 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_q",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",  # the pages that show the OpenAPI document, offline
     "routing",
     "calls",
     "sipengine",
@@ -123,6 +127,27 @@ Q_CLUSTER = {
     "save_limit": 250,
     "catch_up": False,
 }
+
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Cordboard",
+    "DESCRIPTION": "Programmable SIP voice: Twilio's REST API, and one of our own. See docs/api.md.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {"HttpMethod": ["GET", "POST"]},
+    "PREPROCESSING_HOOKS": ["routing.api.schema.only_json"],
+}
+# Requests of one account to one web process, such as 100/s or 6000/m; empty: as many as it likes.
+API_RATE = env.str("API_RATE", default="100/s")
+API_MAX_BODY = env.int("API_MAX_BODY", default=1_000_000)
+# How many there may be: Twilio's figures.
+MAX_SIP_DOMAINS = env.int("MAX_SIP_DOMAINS", default=100)
+MAX_LISTS = env.int("MAX_LISTS", default=1000)
+MAX_CREDENTIALS = env.int("MAX_CREDENTIALS", default=1000)
+MAX_IP_ADDRESSES = env.int("MAX_IP_ADDRESSES", default=25)
 
 SIP_BIND = env.str("SIP_BIND", default="0.0.0.0")
 SIP_PORT = env.int("SIP_PORT", default=5060)

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -17,5 +18,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("voice/", include("routing.urls")),
     path("recordings/", include("calls.urls")),
+    path("2010-04-01/", include("routing.api.urls")),
     path("2010-04-01/", include("calls.api.urls")),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
 ]

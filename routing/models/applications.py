@@ -74,9 +74,7 @@ class PhoneNumber(Dated, VoiceUrls):
     def clean(self) -> None:
         """Refuse another account's application."""
         if self.application and self.application.account_id != self.account_id:
-            raise ValidationError(
-                {"application": f"{self.application} belongs to another account."}
-            )
+            raise ValidationError({"application": f"{self.application} belongs to another account."})
 
     @property
     def handler(self) -> VoiceUrls:
