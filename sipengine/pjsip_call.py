@@ -207,7 +207,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         except pj.Error:
             self.media = None
         if self.media is not None:
-            if not self.announced and not self.incoming and not self.answered:
+            if not (self.announced or self.incoming or self._answer):
                 self.announced = True
                 self.phone.post(Ringing(self.leg, time.time(), 183, media=True))
             self.phone.media_ready(self.leg)
@@ -385,17 +385,3 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self.phone.tones(self.leg, digits)
         self._dialling = True
         self.phone.later(len(digits) * DIGIT_SECONDS, self.leg, Leg._dial)
-
-    # The library calls these for every call; without them each call would go through Python and back into C++.
-
-    def onCallSdpCreated(self, prm: Any) -> None: ...
-
-    def onStreamPreCreate(self, prm: Any) -> None: ...
-
-    def onStreamCreated(self, prm: Any) -> None: ...
-
-    def onStreamDestroyed(self, prm: Any) -> None: ...
-
-    def onCallMediaTransportState(self, prm: Any) -> None: ...
-
-    def onCreateMediaTransport(self, prm: Any) -> None: ...
