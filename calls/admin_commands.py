@@ -24,6 +24,7 @@ else:
     _Base = object
 
 PERMISSION = "calls.add_command"
+EXAMPLE = "<Response>\n  <Say>One moment, please.</Say>\n</Response>"
 
 
 class HangUpForm(forms.Form):
@@ -44,8 +45,8 @@ class RedirectForm(forms.Form):
     twiml = forms.CharField(
         label="or TwiML",
         required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
-        help_text="The document itself, like <Response><Say>Hello</Say></Response>.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false", "placeholder": EXAMPLE}),
+        help_text="The document itself, at most 4,000 characters.",
     )
 
     def clean(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from calls.admin_filters import CodeFilter, MomentFilter, is_code
-from calls.admin_log import LogAdmin, label, link_to, moment, newest, two_lines
+from calls.admin_log import LogAdmin, label, link_to, moment, newest, request_line
 from calls.call_page import TONES
 from calls.harmless import harmless
 from calls.models import Notification
@@ -92,7 +92,7 @@ class NotificationAdmin(LogAdmin[Notification]):
     @admin.display(description="URL")
     def request_made(self, note: Notification) -> SafeString | str:
         """Show the HTTP request behind it."""
-        return two_lines(without_secrets(note.url)[:80], note.method) if note.url else "–"
+        return request_line(note.url, note.method)
 
     @admin.display(description="Response", ordering="response_status")
     def answer(self, note: Notification) -> str:

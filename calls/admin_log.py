@@ -12,12 +12,16 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from calls import call_page
+from calls.harmless import harmless
 from calls.models import Call
+from calls.webhooks import without_secrets
 from routing.theme import ModelAdmin
 
 COUNT_AT_MOST = 10_000
+URL_SHOWN = 90
 SEARCHED = 100_000  # rows that a search inside texts looks at, the newest ones
 _M = TypeVar("_M", bound=Model)
 
@@ -82,11 +86,24 @@ def two_lines(first: object, second: object) -> SafeString:
 
 def moment(time: datetime) -> SafeString:
     """Return a cell with date and time of day."""
-    return two_lines(call_page.day(time), call_page.time_of_day(time))
+    return format_html('<span class="cb-nowrap">{}</span>', two_lines(call_page.day(time), call_page.time_of_day(time)))
+
+
+def request_line(url: str, method: str) -> SafeString | str:
+    """Return a cell with a URL, without its secrets, and the method; a dash for none."""
+    if not url:
+        return "–"
+    shown = without_secrets(url)
+    return format_html(
+        '<span class="cb-cell cb-wrap" title="{}"><span>{}</span><span class="cb-quiet">{}</span></span>',
+        harmless(shown),
+        Truncator(harmless(shown)).chars(URL_SHOWN),
+        method,
+    )
 
 
 def link_to(call: Call | None) -> SafeString | str:
     """Return a link to the page of a call; a dash for none."""
     if call is None:
         return "–"
-    return format_html('<a class="cb-link" href="{}">{}</a>', call.admin_path, call)
+    return format_html('<a class="cb-link cb-nowrap" href="{}">{}</a>', call.admin_path, call)

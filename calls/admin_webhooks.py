@@ -18,10 +18,9 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from calls import delivery as deliveries
 from calls import webhook_page
 from calls.admin_filters import ErrorCodeFilter, MomentFilter, TopicFilter
-from calls.admin_log import LogAdmin, label, link_to, moment, newest, two_lines
+from calls.admin_log import LogAdmin, label, link_to, moment, newest, request_line, two_lines
 from calls.call_page import TONES
 from calls.models import WebhookDelivery
-from calls.webhooks import without_secrets
 from routing.errors import lookup
 from routing.sid import is_sid
 
@@ -122,12 +121,12 @@ class WebhookDeliveryAdmin(LogAdmin[WebhookDelivery]):
     @admin.display(description="Event")
     def told(self, delivery: WebhookDelivery) -> SafeString:
         """Show what is told."""
-        return two_lines(delivery.event, delivery.topic)
+        return format_html('<span class="cb-nowrap">{}</span>', two_lines(delivery.event, delivery.topic))
 
     @admin.display(description="URL")
-    def address(self, delivery: WebhookDelivery) -> SafeString:
+    def address(self, delivery: WebhookDelivery) -> SafeString | str:
         """Show who is told."""
-        return two_lines(without_secrets(delivery.url)[:80], delivery.method)
+        return request_line(delivery.url, delivery.method)
 
     @admin.display(description="Response", ordering="response_status")
     def answer(self, delivery: WebhookDelivery) -> SafeString | str:

@@ -45,6 +45,7 @@ ARROWS = {
 }
 
 DELIVERIES_SHOWN = 200
+COUNTED_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ class LegRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """A callback as the page shows it: `offset` in seconds since the call began, `of` the address of its leg."""
+    """A callback as the page shows it: `when` counts from the begin of the call, `of` is the address of its leg."""
 
     delivery: WebhookDelivery
-    offset: float
+    when: str
     of: str
     url: str
     tone: str
@@ -96,6 +97,7 @@ class Problem:
     note: Notification
     known: ErrorCode
     tone: str
+    message: str
     body: str
 
 
@@ -170,7 +172,8 @@ def context(call: Call) -> dict[str, Any]:
         ],
         "recordings": [(row, clock(row.duration)) for row in recordings.order_by("start_time")],
         "problems": [
-            Problem(note, lookup(note.code), TONES[note.level], harmless(note.response_body)) for note in notes
+            Problem(note, lookup(note.code), TONES[note.level], harmless(note.message), harmless(note.response_body))
+            for note in notes
         ],
         "deliveries": told[:DELIVERIES_SHOWN],
         "more_deliveries": len(told) > DELIVERIES_SHOWN,
@@ -234,7 +237,7 @@ def _deliveries(sids: Sequence[str], start: datetime, addresses: Mapping[str, st
     return [
         DeliveryRow(
             delivery=row,
-            offset=((row.sent_at or row.time) - start).total_seconds(),
+            when=_since(start, row.sent_at or row.due or row.time),
             of=addresses.get(row.call_id or "", ""),
             url=without_secrets(row.url),
             tone=TONES[WebhookDelivery.State(row.state)],
@@ -242,6 +245,12 @@ def _deliveries(sids: Sequence[str], start: datetime, addresses: Mapping[str, st
         )
         for row in rows.order_by("time", "attempt")[: DELIVERIES_SHOWN + 1]
     ]
+
+
+def _since(start: datetime, time: datetime) -> str:
+    """Return a time as the timeline counts it; a retry long after the call, as date and time of day."""
+    seconds = (time - start).total_seconds()
+    return f"{seconds:+.3f} s" if abs(seconds) < COUNTED_SECONDS else _moment(time)
 
 
 def _page(model: str, pk: object) -> str:

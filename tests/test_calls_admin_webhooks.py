@@ -242,6 +242,13 @@ class TestOnTheCall:
         assert page(two) in html
         assert "77" in html
 
+    def test_a_retry_long_after_the_call_is_shown_with_its_date(self, admin_client: Client, call: CallRecord) -> None:
+        deliver(call, time=samples.START + 30, sent_at=samples.START + 30.25)
+        deliver(call, attempt=5, time=samples.START + 90_000, sent_at=samples.START + 90_000)
+        html = get(admin_client, f"{CALL}{call.sid}/change/")
+        assert "+30.250 s" in html
+        assert "22 Sep 2026" in html
+
     def test_a_page_shows_the_first_two_hundred(
         self, admin_client: Client, call: CallRecord, django_assert_max_num_queries: Any
     ) -> None:

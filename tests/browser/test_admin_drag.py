@@ -1,58 +1,19 @@
-"""Sorting ring-group members and routes by drag and drop in a real browser (Debian's chromium)."""
+"""Sorting ring-group members and routes by drag and drop in a real browser."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from django.test import Client
-from playwright.sync_api import Page, sync_playwright
-from pytest_django.fixtures import Settings
+from playwright.sync_api import Page
 
 from routing.models import RingGroup, Route
 from tests import rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 MEMBERS = "#members-data"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-]
-
-
-@pytest.fixture(autouse=True)
-def plain_static_files(settings: Settings) -> None:
-    """Serve static files under their own names, as they lie in the packages: nothing has been collected."""
-    plain = "django.contrib.staticfiles.storage.StaticFilesStorage"
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": plain}}
-
-
-@pytest.fixture
-def page(live_server: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """A page of a superuser that fails the test if anything went wrong in its scripts."""
-    client.force_login(User.objects.create(username="admin", is_staff=True, is_superuser=True))
-    problems: list[str] = []
-    with sync_playwright() as playwright:
-        # Playwright keeps an asyncio loop in this thread, which Django takes for an asynchronous caller.
-        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        context = browser.new_context(viewport={"width": 1360, "height": 1400})
-        cookie = client.cookies["sessionid"].value
-        context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        yield page
-        browser.close()
-    assert problems == []
 
 
 @pytest.fixture

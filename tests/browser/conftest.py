@@ -1,0 +1,54 @@
+"""A page of a superuser in a real browser (Debian's chromium)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Dialog, Page, sync_playwright
+from pytest_django.fixtures import Settings
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings: Settings) -> None:
+    """Serve static files under their own names, as they lie in the packages: nothing has been collected."""
+    plain = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": plain}}
+
+
+@pytest.fixture
+def page(live_server: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """Fail the test if anything went wrong in the page's scripts, or if one opened a dialog, as smuggled ones do."""
+    client.force_login(User.objects.create(username="admin", is_staff=True, is_superuser=True))
+    problems: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        problems.append(dialog.message)
+        dialog.dismiss()
+
+    with sync_playwright() as playwright:
+        # Playwright keeps an asyncio loop in this thread, which Django takes for an asynchronous caller.
+        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        context = browser.new_context(viewport={"width": 1360, "height": 1400})
+        cookie = client.cookies["sessionid"].value
+        context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", refuse)
+        yield page
+        browser.close()
+    assert problems == []
