@@ -75,6 +75,7 @@ class DialRun:
         self._bridged: Child | None = None
         self._bridged_at: float | None = None
         self._referral: Referral | None = None
+        self._holding: set[LegId] = set()  # the legs that we put on hold because the other side did
         self.outcome: asyncio.Future[DialOutcome] = self._loop.create_future()
         self.parent_gone = False
 
@@ -314,6 +315,7 @@ class DialRun:
             return
         name = "leg.held" if event.held else "leg.resumed"
         self._log.event(name, event.time, leg=who.record.sid, to=who.record.to_address)
+        (self._holding.add if event.held else self._holding.discard)(other.id)
         self._phone.hold(other.id, event.held)
 
     def _close(self, index: int, status: Status, code: int) -> None:
@@ -342,6 +344,8 @@ class DialRun:
         now = time.time()
         if self._bridged is not None and not self._bridged.leg.ended:
             self._part(self._bridged)
+        for leg in self._holding:  # whoever is left goes on with something else, and is to hear it
+            self._phone.hold(leg, False)
         if self._recorder is not None:
             self._recorder.stop()
         child = self._children.get(result.leg) if result.leg is not None else None

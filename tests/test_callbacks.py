@@ -412,6 +412,13 @@ class TestTheBridge:
         await made.event(Held(CALLER, T0 + 7, True))
         assert made.phone.commands("hold") == [(CALLER, True), (CALLER, False), (made.leg("alice"), True)]
 
+    async def test_a_callee_who_hangs_up_on_hold_leaves_nobody_on_hold(self) -> None:
+        made = await world(dial(noun("alice")) + "<Say>Goodbye</Say>")
+        await made.answers("alice")
+        await made.event(Held(made.leg("alice"), T0 + 5, True))
+        await made.ends("alice")
+        assert made.phone.commands("hold") == [(CALLER, True), (CALLER, False)]
+
     @pytest.mark.parametrize("ends", [False, True])
     async def test_a_callee_who_sends_nothing_is_noted_and_by_setting_ended(self, ends: bool) -> None:
         made = await world(dial(noun("alice")), end_without_media=ends)
