@@ -427,6 +427,11 @@ class TestRecording:
         room(hall).mute(hall.sid("alice"))
         assert hall.phone.commands("record without") == [(0, hall.leg("alice"))]
 
+    async def test_nor_are_those_on_hold(self) -> None:
+        hall = await hall_of("alice", "bob", noun='record="record-from-start"')
+        room(hall).hold(hall.sid("bob"))
+        assert hall.phone.commands("record without") == [(0, hall.leg("bob"))]
+
     async def test_what_one_says_after_leaving_is_not_in_it(self) -> None:
         hall = await hall_of("alice", "bob", noun='record="record-from-start"')
         await hall.call("carol", dial(verb='hangupOnStar="true"'))
@@ -572,6 +577,16 @@ class TestChanges:
         assert hall.plays("alice") == ["hold-music.wav"]
         room(hall).hold(hall.sid("alice"), False)
         assert hall.hears() == {"alice": {"bob"}, "bob": {"alice"}}
+
+    async def test_back_from_hold_before_it_begins_one_waits_on(self) -> None:
+        hall = await hall_of("alice", "bob", noun='startConferenceOnEnter="false" waitUrl=""')
+        room(hall).hold(hall.sid("alice"))
+        await hall.settle()
+        assert hall.plays("alice") == ["hold-music.wav"]
+        room(hall).hold(hall.sid("alice"), False)
+        await hall.settle()
+        assert hall.plays("alice") == []
+        assert hall.hears() == {}
 
     async def test_modify(self) -> None:
         hall = await self.made()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from calls.webclient import Fetched, FetchError
@@ -471,6 +473,16 @@ class TestGreeting:
         await hall.hangs_up("alice")
         await hall.until(lambda: hall.plays("agent") == ["next"])
 
+    async def test_the_timeout_does_not_cut_it_off(self) -> None:
+        hall = await waiting_hall("alice", timeout_buffer=-4.99)
+        hall.web.answers["http://app/greet"] = "<Response><Say>hello</Say></Response>"
+        await hall.call("agent", take('timeout="5"', 'url="/greet"'))
+        await hall.call("later", take('timeout="5"'))
+        await hall.until(lambda: hall.plays("later") == ["next"])
+        assert hall.plays("alice") == ["hello"]
+        await hall.heard_out("alice")
+        assert hall.hears() == {"alice": {"agent"}, "agent": {"alice"}}
+
     async def test_if_nobody_takes_the_caller_after_all_it_waits_on_in_its_old_place(self) -> None:
         hall = await self.made("<Say>hello</Say>")
         await hall.call("bob", wait())
@@ -575,6 +587,20 @@ class TestRaces:
         await hall.call("agent", take())
         run._music_over(Done(how=How.LEAVE))
         assert hall.hears() == {"alice": {"agent"}, "agent": {"alice"}}
+
+    async def test_music_that_is_stopped_in_the_moment_of_its_end_tells_nothing(self) -> None:
+        hall = await waiting_hall("alice")
+        told: list[Done] = []
+        aside = waiting.Aside(hall.sessions["alice"].script, told.append)
+
+        async def at_once() -> Done:
+            return Done(how=How.LEAVE)
+
+        aside.start(at_once())
+        await asyncio.sleep(0)  # it has ended, and is about to be told
+        aside.stop()
+        await hall.settle()
+        assert told == []
 
     async def test_both_hang_up_together(self) -> None:
         hall = await waiting_hall("alice")
