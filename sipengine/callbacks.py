@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from calls.entries import CallbackSpec, DeliveryEntry, RecordingEntry
 from calls.webhooks import (
@@ -44,7 +43,7 @@ class Callbacks:
         spec = record.callback
         if spec is None or event not in spec.events:
             return
-        told = replace(leg.voice_call(), status=EVENT_STATUS.get(event, record.status))
+        told = leg.voice_call(EVENT_STATUS.get(event, ""))
         parameters = status_parameters(told, record.callbacks_sent, when, done)
         record.callbacks_sent += 1
         self.fire(spec, record.account_sid, record.sid, "status", event, parameters, when)

@@ -65,15 +65,15 @@ class Leg:
         """Say whether the far end called us."""
         return self.record.direction == Direction.INBOUND
 
-    def voice_call(self) -> VoiceCall:
-        """Return the leg as requests tell it."""
+    def voice_call(self, status: str = "") -> VoiceCall:
+        """Return the leg as requests tell it, in this status or the one that it has."""
         record, sip = self.record, self.sip
         return VoiceCall(
             call_sid=record.sid,
             account_sid=record.account_sid,
             from_address=record.from_address,
             to_address=record.to_address,
-            status=record.status,
+            status=status or record.status,
             direction=record.direction,
             parent_call_sid=record.parent_sid,
             forwarded_from=sip.forwarded_from,
