@@ -20,6 +20,7 @@ urlpatterns = [
     path("recordings/", include("calls.urls")),
     path("2010-04-01/", include("routing.api.urls")),
     path("2010-04-01/", include("calls.api.urls")),
+    path("v1/", include("routing.api.token_urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
 ]

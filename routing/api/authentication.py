@@ -78,8 +78,9 @@ def accounts_of(caller: Caller) -> Q:
 def _by_token(sid: str, token: str) -> Caller:
     account = Account.objects.filter(pk=sid).first() if is_sid(sid, "AC") else None
     # Compared even when there is no such account, so that the time taken does not tell.
-    right = hmac.compare_digest((account.auth_token if account else _NO_TOKEN).encode(), token.encode())
-    if account is None or not token or not right:
+    tokens = (account.auth_token, account.secondary_auth_token) if account else (_NO_TOKEN, "")
+    right = [hmac.compare_digest(one.encode(), token.encode()) for one in tokens]
+    if account is None or not token or not any(right):
         raise _refused()
     return Caller(account)
 

@@ -5,6 +5,7 @@ A view names its parameters (`parameters`, `filters`), its JSON (`body`) and its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from django.db import transaction
@@ -108,13 +109,17 @@ class ListView(Rows[_M]):
         """Apply the values of the filters: by default each is the value of a field."""
         return rows.filter(**values)
 
+    def show_all(self, rows: Sequence[_M]) -> list[dict[str, Any]]:
+        """Return the JSON of the rows of a page."""
+        return self.body.render_all(rows, self.account.sid)
+
     def get(self, request: Request, **_: Any) -> Response:
         """Answer with a page."""
         query = query_of(request)
         values = self.filters.read(query)
         rows = self.narrow(self.rows(), values)
         page = paging.page_of(rows, paging.place(request.query_params), self.date)
-        bodies = self.body.render_all(page.rows, self.account.sid)
+        bodies = self.show_all(page.rows)
         names = self.filters().fields
         repeated = {name: given for name, given in query.items() if name in names}
         return Response(paging.envelope(page, self.key, bodies, request.path, repeated))
@@ -175,6 +180,8 @@ class DeleteView(Rows[_M]):
         return Response(status=204)
 
 
-def lock_account(account: Account) -> None:
-    """Let one request at a time count and add what the account may have only so many of."""
-    Account.objects.select_for_update().get(pk=account.pk)
+def check_room(owner: Model, rows: QuerySet[Any], most: int, code: int) -> None:
+    """Refuse to add to as many rows as the owner may have; the owner is locked, so that no two requests add at once."""
+    type(owner)._default_manager.select_for_update().get(pk=owner.pk)
+    if rows.count() >= most:
+        raise ApiError(code)

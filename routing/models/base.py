@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 
 from routing import sipuri
@@ -103,6 +104,12 @@ class Account(Dated):
         help_text="Signs the requests to TwiML applications (X-Twilio-Signature) and opens the REST API. "
         "Never shown again: leave empty to keep it (or, for a new account, to have one drawn).",
     )
+    secondary_auth_token = SecretField(
+        blank=True,
+        default="",
+        editable=False,
+        help_text="Opens the REST API too, while the token is being changed.",
+    )
     status = models.CharField(
         max_length=9,
         choices=Status.choices,
@@ -122,6 +129,13 @@ class Account(Dated):
         blank=True,
         related_name="subaccounts",
         help_text="The main account, if this is a subaccount: its token and keys open this one too.",
+    )
+    calls_per_second = models.FloatField(
+        "calls per second",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01), MaxValueValidator(1000)],
+        help_text="How many queued calls it may place each second. Empty: CALLS_PER_SECOND.",
     )
 
     class Meta:
