@@ -24,8 +24,8 @@ COMPLAIN_SECONDS = 10.0
 class SenderPipe:
     """Hands entries to the sender and keeps it running. All methods are called in the event loop's thread.
 
-    Entries of a hundredth of a second are written together. At most `limit` bytes wait; `dropped` counts the entries that
-    found no room.
+    Entries of a hundredth of a second are written together. At most `limit` bytes wait; `dropped` counts the entries
+    that found no room.
     """
 
     def __init__(self, command: Sequence[str], limit: int = 20_000_000) -> None:

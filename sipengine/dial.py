@@ -215,7 +215,7 @@ class Dial:
         """The leg went on with a document of its own: it lives, but is no leg of this dial any more."""
         leg = self._legs[index]
         was = leg.phase
-        if was not in (Phase.INVITED, Phase.SCREENED, Phase.BRIDGED):
+        if not self.is_wanted(index):
             return []
         leg.phase, leg.verdict = Phase.CLOSED, Status.CANCELED
         if was is Phase.BRIDGED:
@@ -225,6 +225,10 @@ class Dial:
     def is_ringing(self, index: int) -> bool:
         """Say whether the leg was called, has not answered and is still wanted."""
         return self._legs[index].phase is Phase.INVITED
+
+    def is_wanted(self, index: int) -> bool:
+        """Say whether the leg was called and has neither ended nor been given up."""
+        return self._legs[index].phase in (Phase.INVITED, Phase.SCREENED, Phase.BRIDGED)
 
     def abandoned(self) -> list[Action]:
         """The caller is gone, or the call was redirected: give everything up."""

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from calls.status import Status
 from calls.verb_parameters import transfer_parameters
-from calls.webhooks import Completion
+from calls.webhooks import Completion, WebhookError
 from routing.answers import Application
 from sipengine import dial, twiml
 from sipengine.callbacks import spec_of
@@ -73,9 +73,11 @@ class DialRun:
         self._ringback = Ringback(services.phone, script.leg, verb.ring_tone)
         self._recorder: Recorder | None = None
         self._bridged: Child | None = None
+        self._talking = False
+        self._held: set[LegId] = set()  # by the other one, who holds us
+        self._refer_url: str | None = None  # once the two who talk may refer
         self._bridged_at: float | None = None
         self._referral: Referral | None = None
-        self._holding: set[LegId] = set()  # the legs that we put on hold because the other side did
         self.outcome: asyncio.Future[DialOutcome] = self._loop.create_future()
         self.parent_gone = False
 
@@ -111,9 +113,9 @@ class DialRun:
             self._recorder.finish()
 
     def index_of(self, sid: str) -> int | None:
-        """Return the place of the leg of this SID, if it lives and is placed."""
+        """Return the place of the leg of this SID, if it is placed and has not been given up."""
         for index, child in self._children.items():
-            if child.leg.record.sid == sid and not child.leg.ended and child.leg.id is not None:
+            if child.leg.record.sid == sid and child.leg.id is not None and self._machine.is_wanted(index):
                 return index
         return None
 
@@ -132,11 +134,11 @@ class DialRun:
 
     def detach(self, index: int, step: Goto | Inline) -> None:
         """Let a leg go on with a document of its own, in whatever state it is."""
-        child = self._children.pop(index)
+        child = self._children[index]
         assert child.leg.id is not None
         child.stop()
         if self._bridged is child:
-            self._part(child)
+            self._part()
         self._ringback.forget(child.leg.id)
         self._services.adopt(Adoption(child.leg, self._application, step, float(self.verb.timeout)))
         self._perform(self._machine.detached(index))
@@ -158,7 +160,7 @@ class DialRun:
                 child.placed(event)
             case Ringing():
                 child.ringing(event)
-                self._hear(child, event)
+                self._hear(index, child, event)
             case Answered():
                 child.headers = child.leg.sip.headers = event.headers
                 if self._machine.is_ringing(index):
@@ -177,10 +179,10 @@ class DialRun:
             case _:
                 child.line.on_event(event)
 
-    def _hear(self, child: Child, event: Ringing) -> None:
+    def _hear(self, index: int, child: Child, event: Ringing) -> None:
         """Let the caller hear that a far end rings."""
         leg = child.leg
-        if self._machine.finished or self._bridged is not None or leg.id is None:
+        if leg.id is None or not self._machine.is_ringing(index):
             return
         if self._ringback.heard(leg.id, media=event.media):
             self._log.event("leg.early-media", event.time, leg=leg.record.sid, to=leg.record.to_address)
@@ -191,6 +193,8 @@ class DialRun:
             return
         child.ended(event)
         self._perform(self._machine.ended(index, event.code))
+        if not self._machine.finished and self._bridged is None:
+            self._ringback.again()
         self._changed()
 
     def _cannot_be_called(self, child: Child) -> None:
@@ -219,9 +223,9 @@ class DialRun:
                 case dial.Disarm():
                     self._disarm()
                 case dial.Cancel(leg=index, elsewhere=elsewhere):
-                    self._children[index].give_up(self._giver_up, ELSEWHERE if elsewhere else ())
+                    self._give_up(index, ELSEWHERE if elsewhere else ())
                 case dial.Hangup(leg=index):
-                    self._children[index].give_up(self._giver_up, ())
+                    self._give_up(index, ())
                 case dial.Screen(leg=index):
                     self._screen(index)
                 case dial.Bridge(leg=index):
@@ -242,9 +246,11 @@ class DialRun:
             self._timer.cancel()
             self._timer = None
 
-    @property
-    def _giver_up(self) -> str:
-        return "caller" if self.parent_gone else "engine"
+    def _give_up(self, index: int, headers: Headers) -> None:
+        child = self._children[index]
+        if child.leg.id is not None:
+            self._ringback.forget(child.leg.id)
+        child.give_up("caller" if self.parent_gone else "engine", headers)
 
     def _place(self, index: int) -> None:
         child = self._children[index] = Child(
@@ -275,7 +281,7 @@ class DialRun:
         assert leg.id is not None and self.parent.id is not None  # only a placed leg answers
         self._answer_parent()
         self._ringback.stop()
-        self._bridged, self._bridged_at = child, now
+        self._bridged, self._bridged_at, self._talking = child, now, True
         self._phone.bridge(self.parent.id, leg.id)
         self._log.event("bridged", now, leg=leg.record.sid, to=leg.record.to_address)
         if self._recorder is not None:
@@ -283,11 +289,20 @@ class DialRun:
                 self._recorder.also(1 if self._dual else 0, leg.id)
         elif self.verb.record.value.startswith("record-from-answer"):
             self._start_recording(leg.id)
-        if self.verb.refer_url is not None:
-            self._phone.allow_refer(self.parent.id, True)
-            self._phone.allow_refer(leg.id, True)
+        self._allow_refer(self.parent.id, leg.id)
         child.send_digits()
         self._limit = self._loop.call_later(self.verb.time_limit, self._time_limit)
+
+    def _allow_refer(self, *legs: LegId) -> None:
+        if self.verb.refer_url is None:
+            return
+        try:
+            self._refer_url = self._script.documents.absolute(self.verb.refer_url)
+        except WebhookError as error:
+            self._log.note(error.code, f"referUrl: {error.message}")
+            return
+        for leg in legs:
+            self._phone.allow_refer(leg, True)
 
     def _time_limit(self) -> None:
         self._log.note(32015, f"the time limit of {self.verb.time_limit} s ended the conversation")
@@ -296,7 +311,7 @@ class DialRun:
     def _refer(self, event: Referred, *, by_parent: bool) -> None:
         """One of the two who talk asks us to connect the other with somebody else."""
         child = self._bridged
-        if child is None or self._referral is not None or self._machine.finished:
+        if child is None or not self._talking or self._refer_url is None:
             return
         who = self.parent if by_parent else child.leg
         self._log.event("refer", event.time, leg=who.record.sid, target=event.target)
@@ -305,18 +320,16 @@ class DialRun:
             child.cause = "callee"
             self._perform(self._machine.limit_reached())
             return
-        assert self.verb.refer_url is not None
-        url = self._script.documents.absolute(self.verb.refer_url)
-        step = Goto(url, self.verb.refer_method, transfer_parameters(event.target))
+        step = Goto(self._refer_url, self.verb.refer_method, transfer_parameters(event.target))
         self.detach(next(index for index, one in self._children.items() if one is child), step)
 
     def _pass_hold(self, event: Held, who: Leg, other: Leg) -> None:
-        if self._bridged is None or other.id is None or who not in (self.parent, self._bridged.leg):
+        if not self._talking or other.id is None:
             return
         name = "leg.held" if event.held else "leg.resumed"
         self._log.event(name, event.time, leg=who.record.sid, to=who.record.to_address)
-        (self._holding.add if event.held else self._holding.discard)(other.id)
         self._phone.hold(other.id, event.held)
+        (self._held.add if event.held else self._held.discard)(other.id)
 
     def _close(self, index: int, status: Status, code: int) -> None:
         child, recorder = self._children[index], self._recorder
@@ -328,13 +341,21 @@ class DialRun:
         was_recorded = recorder is not None and child is self._bridged
         child.close(status, code, bridged=self._bridged is not None, recorded=recorded if was_recorded else None)
 
-    def _part(self, child: Child) -> None:
-        """Take the caller and the callee apart."""
+    def _part(self) -> None:
+        """Take the caller and the callee apart; whoever lives on is neither held nor may refer any more."""
+        child = self._bridged
+        if not self._talking or child is None:
+            return
+        self._talking = False
         assert self.parent.id is not None and child.leg.id is not None
-        self._phone.unbridge(self.parent.id, child.leg.id)
-        if self.verb.refer_url is not None:
-            self._phone.allow_refer(self.parent.id, False)
-            self._phone.allow_refer(child.leg.id, False)
+        gone = {self.parent.id: self.parent_gone, child.leg.id: child.leg.ended}
+        if not any(gone.values()):
+            self._phone.unbridge(self.parent.id, child.leg.id)
+        for leg in (leg for leg, is_gone in gone.items() if not is_gone):
+            if self._refer_url is not None:
+                self._phone.allow_refer(leg, False)
+            if leg in self._held:
+                self._phone.hold(leg, False)
 
     def _finish(self, result: dial.Finish) -> None:
         self._disarm()
@@ -342,10 +363,7 @@ class DialRun:
             self._limit.cancel()
         self._ringback.stop()
         now = time.time()
-        if self._bridged is not None and not self._bridged.leg.ended:
-            self._part(self._bridged)
-        for leg in self._holding:  # whoever is left goes on with something else, and is to hear it
-            self._phone.hold(leg, False)
+        self._part()
         if self._recorder is not None:
             self._recorder.stop()
         child = self._children.get(result.leg) if result.leg is not None else None

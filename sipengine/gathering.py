@@ -6,7 +6,6 @@ Source: Twilio's `<Gather>` page. Digits that are pressed before the verb runs d
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from calls.verb_parameters import gather_parameters
@@ -41,12 +40,13 @@ async def _prompted(script: Script, verb: twiml.Gather, keys: asyncio.Queue[str]
     pressed = asyncio.ensure_future(keys.get())
     try:
         await asyncio.wait({prompts, pressed}, return_when=asyncio.FIRST_COMPLETED)
+        if prompts.done():
+            prompts.result()
         return pressed.result() if pressed.done() else None
     finally:
-        for task in (prompts, pressed):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        prompts.cancel()
+        pressed.cancel()
+        await asyncio.wait({prompts, pressed})  # not `await prompts`: its cancellation would hide one of ours
 
 
 async def _prompts(script: Script, verb: twiml.Gather) -> None:

@@ -47,8 +47,10 @@ class Line:
                     self._refer.set_result(event)
 
     async def play(self, path: Path, loop: int = 1) -> None:
-        """Play a file to its end, `loop` times."""
+        """Play a file to its end, `loop` times; one who is gone hears nothing."""
         for _ in range(loop):
+            if self._leg.ended:
+                return
             player = self._phone.play(self.id, path)
             try:
                 await self._wait(player)
@@ -65,7 +67,9 @@ class Line:
             self._phone.stop_playing(self.id, player)
 
     async def silence(self, seconds: float) -> None:
-        """Return once the far end has been silent this long."""
+        """Return once the far end has been silent this long, or is gone."""
+        if self._leg.ended:
+            return
         watch = self._phone.watch_silence(self.id, seconds)
         try:
             await self._wait(watch)

@@ -21,28 +21,35 @@ class Ringback:
         self._country = country
         self._tone: int | None = None
         self._early: LegId | None = None
+        self._sent = False
+        self._ringing: set[LegId] = set()
 
     def heard(self, leg: LegId, *, media: bool) -> bool:
         """Take in that a far end rings, with early media or without; say whether the caller now hears it."""
+        self._ringing.add(leg)
         if media and self._early is None and not self._country:
             self._pass_on(leg)
             return True
-        if self._tone is None and self._early is None and (self._country or self._parent.answered):
-            self._ring()
+        self._ring_if_silent()
         return False
 
     def screened(self, leg: LegId) -> None:
         """Take in that a far end has answered and is being asked: what it says is not the caller's to hear."""
-        early = self._early == leg
-        if early:
+        self._ringing.discard(leg)
+        if self._early == leg:
             self._stop_early()
-        if self._tone is None and self._early is None and (early or self._country or self._parent.answered):
-            self._ring()
+        self._ring_if_silent()
 
     def forget(self, leg: LegId) -> None:
         """Take in that a far end is out of the dial."""
+        self._ringing.discard(leg)
         if self._early == leg:
             self._stop_early()
+
+    def again(self) -> None:
+        """Let the caller, who may have heard one that is gone, hear that others ring."""
+        if self._ringing:
+            self._ring_if_silent()
 
     def stop(self) -> None:
         """Send nothing any more."""
@@ -50,6 +57,10 @@ class Ringback:
             self._phone.stop_playing(self._parent.id, self._tone)
             self._tone = None
         self._stop_early()
+
+    def _ring_if_silent(self) -> None:
+        if self._tone is None and self._early is None and (self._country or self._parent.answered or self._sent):
+            self._ring()
 
     def _ring(self) -> None:
         assert self._parent.id is not None
@@ -62,7 +73,7 @@ class Ringback:
         if self._tone is not None:
             self._phone.stop_playing(self._parent.id, self._tone)
             self._tone = None
-        self._early = leg
+        self._early, self._sent = leg, True
         if not self._parent.answered:
             self._phone.ring(self._parent.id, early_media=True)
         self._phone.hear(self._parent.id, leg)

@@ -91,7 +91,9 @@ class Script:
                 step = await self._verb(verb)
             except (MediaError, WebhookError) as error:
                 self.log.note(error.code, error.message)
-                continue
+                step = None
+            if self.leg.ended:
+                return Done(how=How.GONE)
             if step is not None:
                 return step
         return Done(reason="The TwiML came to its end.")
