@@ -1,28 +1,103 @@
-"""A pytest plugin (`-p tests.environment`): settings for tests, whatever the machine's `.env` says.
+"""A pytest plugin (`-p tests.environment`): settings for tests, whatever the machine's `.env` says, and their database.
 
-pytest-django reads the settings before any conftest.py is imported, so these must be there earlier.
+pytest-django reads the settings before any conftest.py is imported, so these must be there earlier. The variable
+CORDBOARD_TEST_DATABASE says on what the tests run: `sqlite` (unless it is set), or `postgresql`, a throw-away cluster
+and the tests that touch the database only.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tests.postgresql import Cluster
+
+DATABASE = os.environ.get("CORDBOARD_TEST_DATABASE", "sqlite")
+# `database` and `schema` are databases of the tests' own, for the processes that they start.
+DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server", "database", "schema", "stack", "cluster"})
+
 _DATA = Path(tempfile.mkdtemp(prefix="cordboard-tests-"))
-os.environ.update(
-    SECRET_KEY="tests-only",
-    FIELD_ENCRYPTION_KEYS="S3bTSVBXhtjLBpVDZrIEh9Dzxc7b8ZqWCv1jTJd1sLg=",
-    PUBLIC_URL="http://testserver",
-    DATA_DIR=str(_DATA),
-    STATICFILES_BACKEND="django.contrib.staticfiles.storage.StaticFilesStorage",
-    DEBUG="0",
-)
-os.environ.pop("DATABASE_URL", None)
-(_DATA / "static").mkdir()  # whitenoise warns of a folder that is not there, and warnings are errors
+_cluster: Cluster | None = None
+
+
+def _prepare() -> None:
+    """Set the environment; start the cluster, but in the workers of pytest-xdist, which have been told of it."""
+    global _cluster
+    os.environ.update(
+        SECRET_KEY="tests-only",
+        FIELD_ENCRYPTION_KEYS="S3bTSVBXhtjLBpVDZrIEh9Dzxc7b8ZqWCv1jTJd1sLg=",
+        PUBLIC_URL="http://testserver",
+        DATA_DIR=str(_DATA),
+        STATICFILES_BACKEND="django.contrib.staticfiles.storage.StaticFilesStorage",
+        DEBUG="0",
+    )
+    (_DATA / "static").mkdir()  # whitenoise warns of a folder that is not there, and warnings are errors
+    if DATABASE not in ("sqlite", "postgresql"):
+        raise pytest.UsageError(f"CORDBOARD_TEST_DATABASE={DATABASE}: it is sqlite or postgresql")
+    if DATABASE == "sqlite":
+        os.environ.pop("DATABASE_URL", None)
+    elif "PYTEST_XDIST_WORKER" not in os.environ:
+        _cluster = Cluster()
+        os.environ["DATABASE_URL"] = _cluster.url("cordboard")
+
+
+_prepare()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _connections_outlive_requests() -> Iterator[None]:
+    """Leave a connection alone that is in a test's transaction; of SQLite in memory Django never closes one."""
+    patch = pytest.MonkeyPatch()
+    close = BaseDatabaseWrapper.close_if_unusable_or_obsolete
+    patch.setattr(
+        BaseDatabaseWrapper,
+        "close_if_unusable_or_obsolete",
+        lambda connection: None if connection.in_atomic_block else close(connection),
+    )
+    yield
+    patch.undo()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what touches the database; on PostgreSQL leave the rest out, which has had its turn on SQLite."""
+    for item in items:
+        if _touches_database(item):
+            item.add_marker("database")
+    if DATABASE == "postgresql":
+        others = [item for item in items if item.get_closest_marker("database") is None]
+        items[:] = [item for item in items if item.get_closest_marker("database") is not None]
+        config.hook.pytest_deselected(items=others)
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    fixtures = DATABASE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return bool(fixtures) or item.get_closest_marker("django_db") is not None
+
+
+def pytest_report_header() -> str:
+    return f"database: {DATABASE}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Leave what came of it for `tests.on_databases`, which tells it of all databases together."""
+    path = os.environ.get("CORDBOARD_TEST_SUMMARY")
+    if path is None or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, ())]
+    passed = len(terminalreporter.stats.get("passed", ()))
+    names = sorted({report.nodeid for report in failed})
+    Path(path).write_text(json.dumps({"passed": passed, "failed": names}))
 
 
 def pytest_unconfigure() -> None:
-    import shutil
-
     shutil.rmtree(_DATA, ignore_errors=True)
+    if _cluster is not None:
+        _cluster.close()

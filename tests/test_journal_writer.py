@@ -1,27 +1,25 @@
-"""The journal's writer as the process that it is, with a SQLite file of its own."""
+"""The journal's writer as the process that it is, with a database of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from calls.entries import CallRecord, Entry, EventEntry
 from sipengine.journal import Journal, JournalBusy, lock, segment_path, segments
-from tests import samples
+from tests import databases, samples
+from tests.databases import Database
 
 pytestmark = pytest.mark.django_db  # only so that there is a database to take the tables from
 
@@ -30,7 +28,11 @@ SECONDS = 20  # what a process may take here, at most; each of them takes about 
 LIVING = "import os, subprocess, sys; subprocess.Popen([*sys.argv[1:], '--parent', str(os.getpid())]).wait()"
 DYING = "import os, subprocess, sys; subprocess.Popen([*sys.argv[1:], '--parent', str(os.getpid())]); os._exit(0)"
 # The settings, but a locked database is told of at once instead of after 20 seconds.
-IMPATIENT = "from config.settings import *\nDATABASES['default']['OPTIONS']['timeout'] = 0.05\n"
+IMPATIENT = """
+from config.settings import *
+if "sqlite" in DATABASES["default"]["ENGINE"]:
+    DATABASES["default"]["OPTIONS"]["timeout"] = 0.05
+"""
 
 
 class Account:
@@ -53,22 +55,19 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def schema(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an empty database with all tables: a copy of the one that pytest-django made."""
-    path: Path = tmp_path_factory.mktemp("writer") / "schema.sqlite3"
-    with django_db_blocker.unblock(), closing(sqlite3.connect(path)) as target:
-        connection.ensure_connection()
-        connection.connection.backup(target)
-    return path
+def schema(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """Return an empty database with all tables."""
+    with django_db_blocker.unblock():
+        return databases.migrated(tmp_path_factory.mktemp("writer"))
 
 
 class Engine:
     """The journal folder and the database of an engine e1, and the writers that it started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Database) -> None:
         self.base = folder
         self.folder = folder / "journal" / "e1"
-        self.database = folder / "db.sqlite3"
+        self.database = database
         self.started: list[subprocess.Popen[str]] = []
         (folder / "impatient.py").write_text(IMPATIENT)
 
@@ -80,7 +79,7 @@ class Engine:
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "DATABASE_URL": f"sqlite:///{self.database}",
+            "DATABASE_URL": self.database.url,
             "JOURNAL_DIR": str(self.folder.parent),
             "DJANGO_SETTINGS_MODULE": "impatient",
             "PYTHONPATH": str(self.base),
@@ -116,8 +115,7 @@ class Engine:
         return said
 
     def rows(self, query: str = "SELECT sid, status FROM calls_call") -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.database, timeout=SECONDS)) as database:
-            return database.execute(query).fetchall()
+        return [tuple(row.values()) for row in self.database.rows(query)]
 
     def writes(self) -> bool:
         """Say whether a writer holds the journal."""
@@ -134,9 +132,8 @@ class Engine:
 
 
 @pytest.fixture
-def engine(schema: Path, tmp_path: Path) -> Iterator[Engine]:
-    made = Engine(tmp_path)
-    made.database.write_bytes(schema.read_bytes())
+def engine(schema: Database, tmp_path: Path) -> Iterator[Engine]:
+    made = Engine(tmp_path, schema.copy(tmp_path))
     yield made
     made.stop()
 
@@ -187,8 +184,8 @@ class TestTheCallsThatDied:
         run = engine.write(alive)
         told = engine.once("--first", str(run))
         assert dict(engine.rows()) == {dead.sid: "failed", alive.sid: "ringing"}
-        ((end,),) = engine.rows(f"SELECT strftime('%s', end_time) FROM calls_call WHERE sid='{dead.sid}'")
-        assert float(end) == samples.START + 30
+        ((end,),) = engine.rows(f"SELECT end_time FROM calls_call WHERE sid='{dead.sid}'")
+        assert databases.epoch(end) == samples.START + 30
         assert "1 legs were open" in told
 
     def test_one_that_had_ended_in_the_journal_is_left_as_it_was(self, engine: Engine) -> None:
@@ -209,8 +206,7 @@ class TestTheCallsThatDied:
         engine.write(dead)
         engine.once()
         run = engine.write(record("ringing"))
-        with closing(sqlite3.connect(engine.database)) as database:
-            database.execute("BEGIN IMMEDIATE")
+        with engine.database.away():
             killed = engine.start("--first", str(run))
             said(killed, "the database is away")
             killed.kill()
@@ -226,15 +222,13 @@ class TestTheCallsThatDied:
         assert 90 <= duration <= 90 + SECONDS
 
 
-def test_a_locked_database_is_waited_for(engine: Engine) -> None:
+def test_a_database_that_takes_nothing_is_waited_for(engine: Engine) -> None:
     call = record()
     engine.write(call)
-    with closing(sqlite3.connect(engine.database, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
+    with engine.database.away():
         writer = engine.start("--once")
-        assert "locked" in said(writer, "the database is away")
+        assert engine.database.away_text in said(writer, "the database is away")
         assert engine.rows() == []
-        database.execute("COMMIT")
     said(writer, "the database is back")
     assert writer.wait(SECONDS) == 0
     assert engine.rows() == [(call.sid, "completed")]
@@ -243,11 +237,9 @@ def test_a_locked_database_is_waited_for(engine: Engine) -> None:
 def test_a_database_that_is_not_migrated_yet_is_waited_for(engine: Engine) -> None:
     call = record()
     engine.write(call)
-    with closing(sqlite3.connect(engine.database, isolation_level=None)) as database:
-        database.execute("ALTER TABLE calls_call RENAME TO later")
+    with engine.database.without("calls_call"):
         writer = engine.start("--once")
-        assert "no such table" in said(writer, "the database is away")
-        database.execute("ALTER TABLE later RENAME TO calls_call")
+        assert engine.database.no_table_text in said(writer, "the database is away")
     assert writer.wait(SECONDS) == 0
     assert engine.rows() == [(call.sid, "completed")]
 

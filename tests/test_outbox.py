@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -107,7 +108,9 @@ class TestAttempts:
 
         def watch(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
             if sql.startswith("INSERT"):
-                written.append([value for value in params if value in sids])
+                # PostgreSQL is given columns, SQLite single values.
+                values = itertools.chain.from_iterable(one if isinstance(one, list) else [one] for one in params)
+                written.append([value for value in values if value in sids])
             return execute(sql, params, *rest)
 
         sids = {entry.sid for entry in entries}

@@ -1,17 +1,15 @@
-"""The callback sender as the process that it is: a real receiver, a SQLite file of its own, Twilio's validator."""
+"""The callback sender as the process that it is: a real receiver, a database of its own, Twilio's validator."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,13 +18,13 @@ from urllib.parse import parse_qsl
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from twilio.request_validator import RequestValidator
 
 from calls.entries import DeliveryEntry, to_json
 from routing.models import Account
 from routing.sid import new_sid
-from tests import rows
+from tests import databases, rows
+from tests.databases import Database
 
 pytestmark = pytest.mark.django_db
 
@@ -115,15 +113,13 @@ def receiver() -> Iterator[Receiver]:
 class Sender:
     """The process, fed as the engine feeds it."""
 
-    def __init__(self, folder: Path, account: Account) -> None:
+    def __init__(self, folder: Path, account: Account, database: Database) -> None:
         self.base = folder
         self.account = account
-        self.database = folder / "db.sqlite3"
+        self.database = database
         self.process: subprocess.Popen[bytes] | None = None
         self._log = folder / "log"
-        with closing(sqlite3.connect(self.database)) as target:
-            connection.ensure_connection()
-            connection.connection.backup(target)
+        database.add(account)
 
     @property
     def command(self) -> list[str]:
@@ -133,7 +129,7 @@ class Sender:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*prefix, *self.command],
-                env={**os.environ, "DATABASE_URL": f"sqlite:///{self.database}", **environment},
+                env={**os.environ, "DATABASE_URL": self.database.url, **environment},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if prefix else None,
                 stderr=log,
@@ -177,9 +173,7 @@ class Sender:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Return the attempts that the database has, by SID."""
-        with closing(sqlite3.connect(self.database, timeout=SECONDS)) as database:
-            database.row_factory = sqlite3.Row
-            return {row["sid"]: dict(row) for row in database.execute("SELECT * FROM calls_webhookdelivery")}
+        return {row["sid"]: row for row in self.database.rows("SELECT * FROM calls_webhookdelivery")}
 
     def row(self, entry: DeliveryEntry) -> dict[str, Any]:
         """Wait for the outcome of an attempt and return its row."""
@@ -198,9 +192,15 @@ class Sender:
                     pipe.close()
 
 
+@pytest.fixture(scope="module")
+def schema(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Database:
+    with django_db_blocker.unblock():
+        return databases.migrated(tmp_path_factory.mktemp("sender"))
+
+
 @pytest.fixture
-def sender(tmp_path: Path, transactional_db: None) -> Iterator[Sender]:
-    made = Sender(tmp_path, rows.account())
+def sender(tmp_path: Path, schema: Database, db: None) -> Iterator[Sender]:
+    made = Sender(tmp_path, rows.account(), schema.copy(tmp_path))
     yield made
     made.stop()
 
@@ -357,23 +357,19 @@ class TestTheDatabase:
         first, second = sender.entry(receiver.url()), sender.entry(receiver.url())
         sender.give(first)
         sender.row(first)
-        with closing(sqlite3.connect(sender.database, isolation_level=None)) as database:
-            database.execute("ALTER TABLE calls_webhookdelivery RENAME TO later")
+        with sender.database.without("calls_webhookdelivery"):
             sender.give(second)
             until(lambda: "the database is away" in sender.said())
             assert len(receiver.asked) == 2
-            database.execute("ALTER TABLE later RENAME TO calls_webhookdelivery")
         assert sender.row(second)["state"] == "delivered"
 
     def test_a_callback_waits_for_the_token_that_signs_it(self, sender: Sender, receiver: Receiver) -> None:
-        with closing(sqlite3.connect(sender.database, isolation_level=None)) as database:
-            database.execute("ALTER TABLE routing_account RENAME TO later")
+        with sender.database.without("routing_account"):
             sender.start()
             entry = sender.entry(receiver.url())
             sender.give(entry)
             until(lambda: "cannot be read" in sender.said())
             assert receiver.asked == []
-            database.execute("ALTER TABLE later RENAME TO routing_account")
         assert sender.row(entry)["state"] == "delivered"
 
 

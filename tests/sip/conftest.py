@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import Database
 from tests.sip.harness import Engine, Lab, TwimlServer
 from tests.sip.sipp import Peers
 from tests.sip.softphones import Softphones
@@ -31,7 +32,7 @@ def server() -> Iterator[TwimlServer]:
 
 
 @pytest.fixture(scope="session")
-def database(server: TwimlServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def database(server: TwimlServer, tmp_path_factory: pytest.TempPathFactory) -> Database:
     """A database with domains and credentials, for engines to begin with a copy of."""
     made = Engine(tmp_path_factory.mktemp("database"), server)
     made.prepare(server)
@@ -39,7 +40,7 @@ def database(server: TwimlServer, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
-def engine(server: TwimlServer, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(server: TwimlServer, database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with Engine(tmp_path_factory.mktemp("engine"), server, database) as made:
         yield made
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
+from tests import databases
+from tests.databases import Database
+from tests.databases import epoch as epoch
 from tests.sip.sipp import HOST, Peers, Sipp, free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,20 +125,21 @@ class TwimlServer:
 class Engine:
     """`manage.py sipengine` as users run it, with `settings` of its own; `prefix` is a command that starts it.
 
-    `database` is a prepared one to begin with a copy of.
+    It begins with a copy of `database`, or with an empty one.
     """
 
     def __init__(
         self,
         folder: Path,
         server: TwimlServer,
-        database: Path | None = None,
+        database: Database | None = None,
         *,
         prefix: Sequence[str] = (),
         **settings: str,
     ) -> None:
         self.folder = folder
-        self.database = folder / "cordboard.sqlite3"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.database = database.copy(folder) if database else databases.empty(folder)
         self.port, self.tls_port = free_port(), free_port()
         self.address = f"{HOST}:{self.port}"
         self.log = folder / "engine.log"
@@ -150,6 +151,7 @@ class Engine:
             "FIELD_ENCRYPTION_KEYS": "S3bTSVBXhtjLBpVDZrIEh9Dzxc7b8ZqWCv1jTJd1sLg=",
             "PUBLIC_URL": server.url,
             "DATA_DIR": str(folder),
+            "DATABASE_URL": self.database.url,
             "SIP_BIND": HOST,
             "SIP_PORT": str(self.port),
             "SIP_TLS_PORT": str(self.tls_port),
@@ -160,9 +162,6 @@ class Engine:
             "STATICFILES_BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
             **settings,
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        if database is not None:
-            shutil.copy(database, self.database)
 
     def prepare(self, server: TwimlServer) -> None:
         """Make the database with its domains, credentials and access lists."""
@@ -188,12 +187,15 @@ class Engine:
         self.shell(f"from routing.models import *\n{code}")
         until(lambda: self.log.read_text().count("routing loaded") > loads, 5, "routing being read again")
 
+    def change_call(self, sid: str, **change: str) -> None:
+        """Ask for a change of a call in progress, as the admin and the API do."""
+        until(lambda: self.rows("SELECT 1 FROM calls_call WHERE sid=?", sid), what="the call in the log")
+        code = "from calls import command\nfrom calls.models import Call\n"
+        self.shell(f"{code}command.request(Call.objects.get(sid={sid!r}), **{change!r})")
+
     def sql(self, text: str, *values: object) -> None:
         """Change the database behind everybody's back."""
-        connection = sqlite3.connect(self.database, timeout=10)
-        with connection:
-            connection.execute(text, values)
-        connection.close()
+        self.database.execute(text, *values)
 
     def start(self) -> None:
         """Start the engine and wait until it takes calls and knows its domains."""
@@ -257,12 +259,7 @@ class Engine:
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
         """Read the call log with SQL."""
-        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)
-        connection.row_factory = sqlite3.Row
-        try:
-            return [dict(row) for row in connection.execute(sql, values)]
-        finally:
-            connection.close()
+        return self.database.rows(sql, *values)
 
     def call(self, user: str) -> dict[str, Any]:
         """Wait for the end of the call to this number and of its legs in the log; return its row, with `legs`."""
@@ -273,7 +270,7 @@ class Engine:
             )
             if not rows or rows[0]["end_time"] is None:
                 return None
-            legs = self.rows("SELECT * FROM calls_call WHERE parent_id=? ORDER BY start_time, rowid", rows[0]["sid"])
+            legs = self.rows("SELECT * FROM calls_call WHERE parent_id=? ORDER BY start_time", rows[0]["sid"])
             if any(leg["end_time"] is None for leg in legs):
                 return None
             return {**rows[0], "legs": legs}
@@ -353,8 +350,3 @@ def finish(*peers: Sipp) -> None:
 def statuses(call: dict[str, Any]) -> list[tuple[str, int]]:
     """Return status and SIP code of a call's legs, in the order in which they were started."""
     return [(leg["status"], leg["sip_code"]) for leg in call["legs"]]
-
-
-def epoch(stored: str) -> float:
-    """Return a time of the database in seconds since the epoch."""
-    return datetime.fromisoformat(stored).replace(tzinfo=UTC).timestamp()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from twilio.request_validator import RequestValidator
 
+from tests.databases import Database
 from tests.sip.harness import TOKEN, Asked, Engine, Lab, TwimlServer, finish
 from tests.sip.sipp import Peers, until
 from tests.sip.steps import (
@@ -182,7 +183,7 @@ class TestTheDomain:
 
 
 @pytest.fixture
-def killed(server: TwimlServer, database: Path, tmp_path: Path) -> Iterator[Engine]:
+def killed(server: TwimlServer, database: Database, tmp_path: Path) -> Iterator[Engine]:
     engine = Engine(tmp_path / "engine", server, database)
     yield engine
     engine.stop()

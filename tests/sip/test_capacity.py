@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import Database
 from tests.sip.harness import Engine, Lab, TwimlServer, finish
 from tests.sip.sipp import Peers, header, until
 from tests.sip.steps import ANSWERS, TALKS, ack, bye, invite, pause, progress, recv, refused
 
 
 @pytest.fixture
-def small(server: TwimlServer, database: Path, tmp_path: Path) -> Iterator[Engine]:
+def small(server: TwimlServer, database: Database, tmp_path: Path) -> Iterator[Engine]:
     """An engine that takes a second call only when the first one is over."""
     with Engine(tmp_path / "engine", server, database, MAX_LEGS="12") as made:
         yield made

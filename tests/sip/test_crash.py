@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import soundfile
 
+from tests.databases import Database
 from tests.sip.harness import Engine, Lab, TwimlServer, finish, statuses
 from tests.sip.sipp import Peers, until
 from tests.sip.steps import (
@@ -54,7 +55,7 @@ def parts(engine: Engine) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def aftermath(server: TwimlServer, database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+def aftermath(server: TwimlServer, database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """One call rings, two talk and are recorded, one is queued and claimed; kill -9; start again."""
     folder = tmp_path_factory.mktemp("crash")
     peers, engine = Peers(folder), Engine(folder / "engine", server, database)
@@ -130,7 +131,7 @@ class TestKilledEngine:
 
 
 @pytest.fixture
-def own(server: TwimlServer, database: Path, tmp_path: Path) -> Iterator[Engine]:
+def own(server: TwimlServer, database: Database, tmp_path: Path) -> Iterator[Engine]:
     """An engine that a test may stop; it lets calls go on for ten seconds when asked politely."""
     with Engine(tmp_path / "engine", server, database, DRAIN_SECONDS="10") as made:
         yield made

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import databases
 from tests.sip.sipp import HOST, free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ class Stack:
         self._environment = {
             **os.environ,
             "DATA_DIR": str(folder / "data"),
+            "DATABASE_URL": databases.empty(folder).url,
             "PUBLIC_URL": f"http://{HOST}:{self.web}",
             "WEB_BIND": f"{HOST}:{self.web}",
             "SIP_BIND": HOST,
