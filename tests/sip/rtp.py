@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 import struct
@@ -14,6 +15,7 @@ from tests.sip.sipp import HOST, Sipp
 from tests.sip.steps import SDP
 
 _EVENTS = "0123456789*#ABCD"
+_presses = itertools.count()
 
 
 def press(peer: Sipp, digit: str) -> None:
@@ -21,11 +23,12 @@ def press(peer: Sipp, digit: str) -> None:
     engine = next(message for message in peer.received("") if "m=audio" in message)
     port = int(re.findall(r"^m=audio (\d+)", engine, re.MULTILINE)[0])
     payload_type = int(re.findall(r"^a=rtpmap:(\d+) telephone-event/8000", engine, re.MULTILINE)[0])
+    count = next(_presses)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         for sequence in range(1, 11):
             last = sequence > 7  # the end is sent three times (RFC 4733 §2.5.1.4)
             marked = payload_type | (0x80 if sequence == 1 else 0)
-            head = struct.pack("!BBHII", 0x80, marked, sequence, 8000, 0x5350)
+            head = struct.pack("!BBHII", 0x80, marked, 10 * count + sequence, 8000 * (count + 1), 0x5350)
             event = struct.pack("!BBH", _EVENTS.index(digit), 0x8A if last else 0x0A, 160 * min(sequence, 8))
             phone.sendto(head + event, (HOST, port))
 

@@ -103,6 +103,10 @@ class Sipp:
         """Return what came in and starts so: `received("INVITE")`, `received("SIP/2.0 200")`."""
         return [message for _, message in self.log("received") if message.startswith(start)]
 
+    def sent(self, start: str) -> list[str]:
+        """Return what went out and starts so."""
+        return [message for _, message in self.log("sent") if message.startswith(start)]
+
     def received_at(self, start: str) -> float:
         """Return when the first message that starts so came in, in seconds since the epoch."""
         return next(when for when, message in self.log("received") if message.startswith(start))

@@ -30,13 +30,13 @@ class Softphone:
         """The address of this phone as a `<Sip>` noun names it."""
         return f"sip:phone@{HOST}:{self.tls_port};transport=tls" if self.tls_port else f"sip:phone@{HOST}:{self.port}"
 
-    def told(self, event: str) -> list[Told]:
-        """Return the events of this name so far."""
+    def told(self, *events: str) -> list[Told]:
+        """Return the events of these names so far, in order."""
         while True:
             try:
                 self._told.append(self._inbox.get_nowait())
             except Empty:
-                return [told for told in self._told if told.event == event]
+                return [told for told in self._told if told.event in events]
 
     def wait(self, event: str, seconds: float = 15.0) -> Told:
         """Wait for the first event of this name."""

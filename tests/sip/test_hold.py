@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from sipengine.ports import Held
-from tests.sip.harness import finish
+from tests.sip.harness import Lab, finish
 from tests.sip.sipp import Peers, Sipp, until
 from tests.sip.softphones import Softphones
 from tests.sip.sound import tone_dbfs
@@ -27,8 +27,10 @@ from tests.sip.steps import (
     respond,
 )
 from tests.sip.switch import Switch
+from tests.sip.test_media import recorded
 
 ANSWERED = (invite(), *progress(), recv(200), ack())
+RINGS_AND_ANSWERS = (recv("INVITE"), respond(180), respond(200, sdp=True), recv("ACK"))
 CALLER, CALLEE = 400, 1000  # Hz
 HEARD, SILENT = -30, -50  # dB
 
@@ -223,3 +225,53 @@ class TestSound:
         one_second, other_second = (soundfile.info(file).duration for file in files)
         assert one_second == pytest.approx(other_second, abs=0.05)
         assert tone_dbfs(files[0], CALLER, last=0.8) > HEARD
+
+
+class TestOverTheBridge:
+    """What one side of a `<Dial>` does reaches the other: hold is passed on."""
+
+    def test_a_caller_who_holds_puts_the_callee_on_hold(self, lab: Lab) -> None:
+        phone = lab.phone(*RINGS_AND_ANSWERS, *answer_reinvite("recvonly"), *answer_reinvite("sendrecv"), *answer_bye())
+        lab.dial(phone)
+        caller = lab.call(
+            *ANSWERED, pause(500), *reinvite(sdp=HOLDS), pause(300), *reinvite(cseq=3, sdp=TAKES_BACK), pause(300),
+            *bye(cseq=4),
+        )  # fmt: skip
+        finish(caller, phone)
+        assert directions(phone) == ["sendrecv", "sendonly", "sendrecv"]
+        assert lab.log()["status"] == "completed"
+
+    def test_a_callee_who_holds_puts_the_caller_on_hold(self, lab: Lab, softphones: Softphones) -> None:
+        phone = softphones.phone("--answer", "0", "--at", "0.5:hold", "--at", "1:unhold")
+        lab.dial(phone.uri)
+        caller = lab.call(*ANSWERED, *answer_reinvite("recvonly"), *answer_reinvite("sendrecv"), pause(200), *bye())
+        finish(caller)
+        assert directions(caller) == ["sendonly", "sendrecv"]
+
+    def test_who_held_is_not_put_on_hold_in_return(self, lab: Lab, softphones: Softphones) -> None:
+        phone = softphones.phone("--answer", "0")
+        lab.dial(phone.uri)
+        caller = softphones.caller(
+            f"sip:{lab.number}@{lab.engine.address}", "--at", "0.5:hold", "--at", "1.2:unhold", "--hangup", "2"
+        )
+        caller.wait("exit")
+        phone.wait("ended")
+        assert [told.event for told in phone.told("held", "unheld")] == ["held", "unheld"]
+        assert caller.told("held", "unheld") == []
+
+    def test_both_hear_each_other_afterwards(self, lab: Lab, softphones: Softphones) -> None:
+        phone = softphones.phone("--answer", "0", "--tone", str(CALLEE))
+        lab.dial(phone.uri, record="record-from-answer-dual")
+        caller = softphones.caller(
+            f"sip:{lab.number}@{lab.engine.address}", "--tone", str(CALLER), "--at", "1:hold", "--at", "2:unhold"
+        )
+        caller.wait("answered")
+        phone.wait("unheld")
+        for one in (caller, phone):
+            one.listen(one.seconds + 1.5)
+        caller.stop()
+        assert tone_dbfs(caller.heard, CALLEE, last=1.0) > HEARD
+        assert tone_dbfs(phone.heard, CALLER, last=1.0) > HEARD
+        file = recorded(lab.engine, lab.log()["sid"])[0].path
+        assert tone_dbfs(file, CALLER, 0, last=0.7) > HEARD
+        assert tone_dbfs(file, CALLEE, 1, last=0.7) > HEARD

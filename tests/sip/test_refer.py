@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
 from routing.sipuri import parse
 from sipengine.ports import Ended, Placed, ReferDone, Referred
-from tests.sip.harness import finish
-from tests.sip.sipp import Peers, Sipp, header
-from tests.sip.steps import ack, answer_bye, bye, in_dialog, invite, progress, recv, recv_notify, refer, respond_ok
+from tests.sip.harness import Lab, finish
+from tests.sip.sipp import Peers, Sipp, header, until
+from tests.sip.softphones import Softphones
+from tests.sip.steps import (
+    ANSWERS,
+    ack,
+    answer_bye,
+    bye,
+    in_dialog,
+    invite,
+    pause,
+    progress,
+    recv,
+    recv_notify,
+    refer,
+    respond,
+    respond_ok,
+)
 from tests.sip.switch import Switch
 
 ANSWERED = (invite(), *progress(), recv(200), ack())
@@ -174,3 +191,75 @@ class TestToTheFarEnd:
         finish(caller)
         told = header(caller.received("REFER")[0], "Refer-To")
         assert told == "<sip:bob@192.0.2.1?x-color=blue&User-to-User=1%3Bencoding%3Dhex>"
+
+
+class TestDialReferUrl:
+    """Twilio's `<Dial referUrl>`: a REFER of either side becomes a request, and its answer goes on with the other."""
+
+    @pytest.fixture
+    def target(self, peers: Peers) -> Sipp:
+        """The phone that somebody is transferred to."""
+        return peers.phone(recv("INVITE"), respond(180), respond(200, sdp=True), recv("ACK"), *answer_bye())
+
+    def test_a_callers_refer_is_told_and_its_document_runs_for_the_callee(
+        self, lab: Lab, softphones: Softphones, target: Sipp
+    ) -> None:
+        phone = lab.phone(*ANSWERS)
+        lab.dial(phone, referUrl="/refer-caller")
+        lab.server.serve("/refer-caller", f"<Response><Dial><Sip>{target.uri}</Sip></Dial></Response>".encode())
+        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--at", f"0.4:refer:{target.uri}")
+        told = lab.server.request("/refer-caller").form
+        assert told["ReferTransferTarget"] == target.uri
+        until(lambda: target.received("ACK"), what="the conversation with the target")
+        caller.wait("ended")
+        done = caller.wait("refer-done")
+        assert (done.fact("code"), done.fact("notify_code")) == (202, 200)
+        lab.engine.change_call(told["CallSid"], status="completed")
+        finish(target, phone)
+
+    def test_a_callees_refer_is_told_and_its_document_runs_for_the_caller(
+        self, lab: Lab, softphones: Softphones, target: Sipp
+    ) -> None:
+        phone = softphones.phone("--answer", "0", "--at", f"0.5:refer:{target.uri}")
+        lab.dial(phone.uri, referUrl="/refer-callee", referMethod="GET")
+        lab.server.serve("/refer-callee", f"<Response><Dial><Sip>{target.uri}</Sip></Dial></Response>".encode())
+        caller = lab.call(*ANSWERED, pause(2500), *bye())
+        told = lab.server.request("/refer-callee")
+        assert (told.method, told.form["ReferTransferTarget"]) == ("GET", target.uri)
+        done = phone.wait("refer-done")
+        assert (done.fact("code"), done.fact("notify_code")) == (202, 200)
+        finish(caller, target)
+
+    def test_without_it_either_side_is_declined(self, lab: Lab, softphones: Softphones, target: Sipp) -> None:
+        phone = softphones.phone("--answer", "0", "--at", f"0.3:refer:{target.uri}")
+        lab.dial(phone.uri)
+        caller = lab.call(*ANSWERED, pause(300), refer(target.uri), recv(603), pause(500), *bye(cseq=3))
+        assert phone.wait("refer-done").fact("code") == 603
+        finish(caller)
+        assert len(lab.log()["legs"]) == 1
+        assert target.received("INVITE") == []
+
+
+class TestReferVerb:
+    """Twilio's `<Refer>`: the caller's phone is asked to call somebody else."""
+
+    def test_the_action_is_told_how_it_went(self, lab: Lab) -> None:
+        lab.twiml('<Refer action="/referred"><Sip>sip:bob@192.0.2.1?x-color=blue</Sip></Refer>')
+        lab.server.serve("/referred", b"<Response><Hangup/></Response>")
+        worked = notify("SIP/2.0 200 OK", "terminated;reason=noresource", cseq=2)
+        caller = lab.call(*ANSWERED, recv("REFER"), ACCEPTED, *worked, *answer_bye())
+        told = lab.server.request("/referred").form
+        assert (told["ReferCallStatus"], told["ReferSipResponseCode"], told["NotifySipResponseCode"]) == (
+            "completed", "202", "200",
+        )  # fmt: skip
+        finish(caller)
+        assert header(caller.received("REFER")[0], "Refer-To") == "<sip:bob@192.0.2.1?x-color=blue>"
+
+    def test_a_phone_that_cannot_is_told_as_failed(self, lab: Lab) -> None:
+        lab.twiml('<Refer action="/not-referred"><Sip>sip:bob@192.0.2.1</Sip></Refer>')
+        lab.server.serve("/not-referred", b"<Response><Hangup/></Response>")
+        cannot = respond_ok().replace("200 OK", "405 Not here")
+        finish(lab.call(*ANSWERED, recv("REFER"), cannot, *answer_bye()))
+        told = lab.server.request("/not-referred").form
+        assert (told["ReferCallStatus"], told["ReferSipResponseCode"]) == ("failed", "405")
+        assert lab.engine.notes(lab.log()["sid"]) == [13801]
