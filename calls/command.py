@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
@@ -11,10 +12,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from calls import ledger
-from calls.entries import EventEntry, QueuedCommand
+from calls.entries import CallbackSpec, EventEntry, QueuedCommand
 from calls.models import HTTP_METHODS, URL_LENGTH, Call, CallRequest, Command
 from calls.status import TERMINAL, Status
-from calls.values import text
+from calls.values import callback_json, callback_spec, recording_spec, text
 from routing.validators import validate_url
 
 log = logging.getLogger(__name__)
@@ -45,14 +46,17 @@ def request(
     twiml: str = "",
     fallback_url: str = "",
     fallback_method: str = "POST",
+    callback: CallbackSpec | None = None,
+    time_limit: int | None = None,
     by: str = "",
 ) -> Command:
     """Ask for the end of a call (`status` completed or canceled), or that it goes on with other TwiML.
 
-    Raise `CommandError` if it cannot be so. The call's engine carries it out within 300 ms and says in the row what
-    came of it; a call that still waits for an engine is ended here and now, without any callback.
+    With that or alone, `callback` replaces who is told of its progress, and `time_limit` is in how many seconds from
+    now it is ended. Raise `CommandError` if it cannot be so. The call's engine carries it out within 300 ms and says
+    in the row what came of it; a call that still waits for an engine is ended here and now, without any callback.
     """
-    _check_what(status, url, twiml, fallback_url)
+    _check_what(status, url, twiml, fallback_url, alone=callback is not None or time_limit is not None)
     _check_document(url, method, twiml, fallback_url, fallback_method)
     now = timezone.now()
     with transaction.atomic():
@@ -66,6 +70,7 @@ def request(
             twiml=twiml,
             fallback_url=fallback_url,
             fallback_method=fallback_method,
+            options={**_given("callback", callback_json(callback)), **_given("time_limit", time_limit)},
             requested_by=text(by, 255),
             created=now,
             done_at=now if ended else None,
@@ -76,8 +81,13 @@ def request(
     return command
 
 
-def _check_what(status: str, url: str, twiml: str, fallback_url: str) -> None:
-    if [bool(status), bool(url), bool(twiml)].count(True) != 1:
+def _given(name: str, value: Any) -> dict[str, Any]:
+    return {} if value is None else {name: value}
+
+
+def _check_what(status: str, url: str, twiml: str, fallback_url: str, *, alone: bool) -> None:
+    asked = [bool(status), bool(url), bool(twiml)].count(True)
+    if asked != 1 and not (alone and asked == 0):
         raise CommandError(
             BAD_URL, "Give exactly one of status, url and twiml: how to end the call, or how it goes on."
         )
@@ -162,6 +172,11 @@ def _queued(command: Command) -> QueuedCommand:
         fallback_url=command.fallback_url,
         fallback_method=command.fallback_method,
         by=command.requested_by,
+        action=command.action,
+        recording_sid=command.options.get("recording_sid", ""),
+        recording=recording_spec(command.options.get("recording")),
+        callback=callback_spec(command.options.get("callback")),
+        time_limit=command.options.get("time_limit"),
     )
 
 
@@ -194,4 +209,8 @@ def settle_lost() -> int:
 def _fail(command: Command, why: str) -> int:
     """Mark a command as not carried out, unless its state has changed since it was read."""
     same = Command.objects.filter(pk=command.pk, claimed_by=command.claimed_by, done_at=None)
-    return same.update(done_at=timezone.now(), ok=False, outcome=f"{why} (error {WRONG_STATE})")
+    with transaction.atomic():
+        settled = same.update(done_at=timezone.now(), ok=False, outcome=f"{why} (error {WRONG_STATE})")
+        if settled:
+            ledger.never_recorded([command.pk])
+    return settled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from calls.entries import CallRecord, DeliveryEntry
+from calls.ledger import GROWING
 from calls.models import Recording, WebhookDelivery
 from calls.recordings import public_url
 from calls.retries import derived_sid
@@ -64,7 +65,7 @@ def _completion(record: CallRecord) -> Completion:
     end = Completion(record.duration or 0, record.sip_code)
     if not record.parent_sid or record.answer_time is None or record.end_time is None:
         return end
-    growing = Recording.objects.filter(call=record.parent_sid, source="DialVerb", status=Recording.Status.IN_PROGRESS)
+    growing = Recording.objects.filter(call=record.parent_sid, source="DialVerb", status__in=GROWING)
     recording = growing.first()
     if recording is None:
         return end

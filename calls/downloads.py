@@ -31,6 +31,7 @@ _LOCKS = 64  # lock files, which are never deleted; two recordings may share one
 _STALE_SECONDS = 3600
 _NOT_YET = {
     Recording.Status.IN_PROGRESS: "is still being recorded",
+    Recording.Status.PAUSED: "is still being recorded",
     Recording.Status.PROCESSING: "is not finished yet; the worker is making the file",
     Recording.Status.ABSENT: "is absent",
     Recording.Status.FAILED: "could not be finished",
@@ -67,7 +68,7 @@ def open_audio(recording: Recording, extension: str, channels: int | None = None
     Raise `Unavailable` or `WrongChannels`.
     """
     if recording.status != Recording.Status.COMPLETED:
-        soon = recording.status in (Recording.Status.IN_PROGRESS, Recording.Status.PROCESSING)
+        soon = recording.status not in (Recording.Status.ABSENT, Recording.Status.FAILED)
         state = _NOT_YET[Recording.Status(recording.status)]
         raise Unavailable(f"Recording {recording.sid} {state}. {recording.error}".strip(), soon=soon)
     wanted = channels or recording.channels

@@ -22,6 +22,21 @@ class CallbackSpec:
     events: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingSpec:
+    """How a leg is recorded: `channels` 1 or 2 (the leg itself in the first, what it hears in the second).
+
+    `track` is inbound (what the leg says), outbound (what it hears) or both; `sid` is drawn by whoever asks.
+    """
+
+    sid: str
+    source: str
+    channels: int = 1
+    track: str = "both"
+    trim: bool = True
+    callback: CallbackSpec | None = None
+
+
 @dataclass(slots=True)
 class CallRecord:
     """One leg as the call log keeps it (a Twilio "Call" is one leg).
@@ -169,13 +184,20 @@ class QueuedCommand:
     fallback_url: str = ""
     fallback_method: str = "POST"
     by: str = ""  # who asked, for the timeline
+    action: str = ""  # record, pause, resume or stop; blank: one of the above
+    recording_sid: str = ""  # which one; blank: the one that runs
+    recording: RecordingSpec | None = None  # how, for record
+    callback: CallbackSpec | None = None  # replaces the call's, if given
+    time_limit: int | None = None  # seconds from now
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedCall:
-    """A call that somebody asked for: `to` is the SIP URI in full, `queued` seconds since the epoch.
+    """A call that somebody asked for: `to` is the SIP URI in full, a telephone number, or `client:name`.
 
-    Either `url` (with `method`) or `twiml` says what it runs when it is answered; `timeout` is in seconds.
+    Either `url` (with `method`) or `twiml` says what it runs when it is answered; `timeout` and `time_limit` are in
+    seconds, `queued` is seconds since the epoch. It is to be placed in `wait` seconds: that is how an account's calls
+    per second are kept.
     """
 
     sid: str
@@ -193,6 +215,14 @@ class QueuedCall:
     password: str = field(repr=False)
     queued: float
     callback: CallbackSpec | None = None
+    fallback_method: str = "POST"
+    send_digits: str = ""
+    time_limit: int | None = None
+    recording: RecordingSpec | None = None
+    machine_detection: bool = False
+    amd_callback: CallbackSpec | None = None
+    call_reason: str = ""
+    wait: float = 0.0
 
 
 Entry = CallRecord | EventEntry | RecordingEntry | NoteEntry | DeliveryEntry | CommandDone

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 ENDPOINT_MAP_SECONDS = 2.0
 FINISHED = frozenset({Recording.Status.COMPLETED, Recording.Status.ABSENT, Recording.Status.FAILED})
+GROWING = frozenset({Recording.Status.IN_PROGRESS, Recording.Status.PAUSED})
 _CALL_COLUMNS = [column.name for column in Call._meta.concrete_fields if not column.primary_key]
 _RECORDING_COLUMNS = [
     "account", "call", "source", "channels", "track", "start_time", "status", "files", "error", "trim",
@@ -232,11 +233,24 @@ def _write(rows: Sequence[Row]) -> None:
         if recordings:
             _write_recordings(recordings)
         outbox.write([row for row in rows if isinstance(row, WebhookDelivery)])
-        for row in rows:
-            if isinstance(row, Command):
-                Command.objects.filter(pk=row.pk, done_at=None).update(
-                    done_at=row.done_at, ok=row.ok, outcome=row.outcome
-                )
+        _write_outcomes([row for row in rows if isinstance(row, Command)])
+
+
+def _write_outcomes(commands: Sequence[Command]) -> None:
+    for row in commands:
+        Command.objects.filter(pk=row.pk, done_at=None).update(done_at=row.done_at, ok=row.ok, outcome=row.outcome)
+    never_recorded([row.pk for row in commands if not row.ok])
+
+
+def never_recorded(commands: Sequence[int]) -> None:
+    """Let the worker make those recordings `absent` that were asked for by these commands, which failed."""
+    if not commands:
+        return
+    asked = Command.objects.filter(pk__in=commands, action=Command.Action.RECORD)
+    for sid, why in asked.values_list("options__recording_sid", "outcome"):
+        begun = Recording.objects.filter(pk=sid, status=Recording.Status.IN_PROGRESS, files=[])
+        if begun.update(status=Recording.Status.PROCESSING, error=why, updated=datetime.now(UTC)):
+            async_task("calls.tasks.finish_recording", sid)
 
 
 def _write_calls(calls: dict[str, Call]) -> None:
@@ -249,17 +263,23 @@ def _write_calls(calls: dict[str, Call]) -> None:
 
 def _write_recordings(recordings: dict[str, Recording]) -> None:
     known = dict(Recording.objects.select_for_update().filter(pk__in=recordings).values_list("pk", "status"))
-    newer = [row for row in recordings.values() if _stage(row.status) > _stage(known.get(row.sid))]
+    newer = [row for row in recordings.values() if _is_newer(row.status, known.get(row.sid))]
     Recording.objects.bulk_create(newer, update_conflicts=True, unique_fields=["sid"], update_fields=_RECORDING_COLUMNS)
     for row in newer:
         if row.status == Recording.Status.PROCESSING:
             async_task("calls.tasks.finish_recording", row.sid)
 
 
+def _is_newer(status: str, known: str | None) -> bool:
+    """Say whether a recording goes on to this status; one that grows may be paused and resumed again and again."""
+    return _stage(status) > _stage(known) or (status in GROWING and known in GROWING)
+
+
 def _stage(status: str | None) -> int:
     """Return how far a recording has come: unknown, growing, closed, finished."""
-    order = (None, Recording.Status.IN_PROGRESS, Recording.Status.PROCESSING)
-    return len(order) if status in FINISHED else order.index(status)
+    if status is None or status in GROWING:
+        return 0 if status is None else 1
+    return 3 if status in FINISHED else 2
 
 
 def open_calls(engine: str) -> list[CallRecord]:
@@ -303,7 +323,7 @@ def _record(call: Call) -> CallRecord:
 
 def open_recordings(engine: str) -> list[RecordingEntry]:
     """Return the recordings of this engine that were still growing when it was last heard of."""
-    found = Recording.objects.filter(status=Recording.Status.IN_PROGRESS, call__engine=engine)
+    found = Recording.objects.filter(status__in=GROWING, call__engine=engine)
     return [
         RecordingEntry(
             sid=row.sid,

@@ -127,6 +127,7 @@ class Call(models.Model):
             models.Index(fields=["sip_call_id"], name="call_sip_call_id"),
             models.Index(fields=["group", "-start_time"], name="call_group"),
             models.Index(fields=["endpoint", "-start_time"], name="call_endpoint"),
+            models.Index(fields=["account", "-start_time", "-sid"], name="call_account"),
         ]
 
     def __str__(self) -> str:
@@ -170,6 +171,7 @@ class Recording(models.Model):
 
     class Status(models.TextChoices):
         IN_PROGRESS = "in-progress", "in progress"
+        PAUSED = "paused", "paused"
         PROCESSING = "processing", "processing"
         COMPLETED = "completed", "completed"
         ABSENT = "absent", "absent"
@@ -209,6 +211,7 @@ class Recording(models.Model):
             models.Index(fields=["-start_time"], name="recording_newest"),
             models.Index(fields=["call"], name="recording_call"),
             models.Index(fields=["status", "updated"], name="recording_status"),
+            models.Index(fields=["account", "-start_time", "-sid"], name="recording_account"),
         ]
 
     def __str__(self) -> str:
@@ -260,6 +263,7 @@ class Notification(models.Model):
             models.Index(fields=["-time"], name="notification_newest"),
             models.Index(fields=["call"], name="notification_call"),
             models.Index(fields=["code", "-time"], name="notification_code"),
+            models.Index(fields=["account", "-time", "-sid"], name="notification_account"),
         ]
 
     def __str__(self) -> str:
@@ -270,16 +274,27 @@ class CallRequest(models.Model):
     """What to do with a queued outbound call: whom to ring and which TwiML to run when it is answered."""
 
     call = models.OneToOneField(Call, models.CASCADE, primary_key=True, related_name="request")
-    to = models.CharField(max_length=2048, help_text="The SIP URI in full, with region and headers.")
+    to = models.CharField(
+        max_length=2048, help_text="The SIP URI in full, with region and headers; or a number, or client:name."
+    )
     caller_id = models.CharField(max_length=512, help_text="Goes into the From of the INVITE.")
     url = models.CharField("URL", max_length=URL_LENGTH, blank=True)
     method = models.CharField(max_length=8, choices=HTTP_METHODS, default="POST")
     fallback_url = models.CharField("fallback URL", max_length=URL_LENGTH, blank=True)
+    fallback_method = models.CharField(max_length=8, choices=HTTP_METHODS, default="POST")
     twiml = models.TextField("TwiML", blank=True)
     timeout = models.PositiveSmallIntegerField(default=60, help_text="Seconds to let it ring.")
     username = models.CharField(max_length=255, blank=True)
     password = SecretField(blank=True)
     callback = models.JSONField(null=True, blank=True, help_text="Who is told of its progress: URL, method, events.")
+    send_digits = models.CharField(max_length=32, blank=True, help_text="DTMF to send when it is answered.")
+    time_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds after which it is ended.")
+    recording = models.JSONField(
+        null=True, blank=True, help_text="How it is recorded: channels, track, trim, callback."
+    )
+    machine_detection = models.BooleanField(default=False)
+    amd_callback = models.JSONField(null=True, blank=True, help_text="Who is told of what machine detection found.")
+    call_reason = models.CharField(max_length=50, blank=True, help_text="Goes into the Subject of the INVITE.")
     created = models.DateTimeField(default=timezone.now)
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The engine that has taken the call.")
     claimed_at = models.DateTimeField(null=True, blank=True)
@@ -291,6 +306,18 @@ class CallRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.call_id} to {self.to}"
+
+
+class CallPace(models.Model):
+    """When an account may place its next queued call: how calls per second are kept, by all engines together."""
+
+    account = models.OneToOneField(
+        "routing.Account", models.CASCADE, primary_key=True, db_constraint=False, related_name="call_pace"
+    )
+    next_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.account_id} from {self.next_at:%H:%M:%S.%f}"
 
 
 class WebhookDelivery(models.Model):
@@ -361,7 +388,15 @@ class Command(models.Model):
         COMPLETED = "completed", "completed"
         CANCELED = "canceled", "canceled"
 
+    class Action(models.TextChoices):
+        RECORD = "record", "record"
+        PAUSE = "pause", "pause the recording"
+        RESUME = "resume", "resume the recording"
+        STOP = "stop", "stop the recording"
+
     call = models.ForeignKey(Call, models.CASCADE, db_constraint=False, db_index=False, related_name="commands")
+    action = models.CharField(max_length=16, choices=Action.choices, blank=True, help_text="Blank: end, or redirect.")
+    options = models.JSONField(default=dict, blank=True, help_text="Which recording, and how.")
     status = models.CharField(max_length=16, choices=Status.choices, blank=True, help_text="How to end it.")
     url = models.CharField("URL", max_length=URL_LENGTH, blank=True, help_text="TwiML to go on with.")
     method = models.CharField(max_length=8, choices=HTTP_METHODS, default="POST")
@@ -384,4 +419,4 @@ class Command(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.call_id} {self.status or without_secrets(self.url) or 'TwiML'}"
+        return f"{self.call_id} {self.action or self.status or without_secrets(self.url) or 'TwiML'}"

@@ -1,34 +1,44 @@
-"""Outbound calls that somebody asks for: queued as rows here, claimed and placed by an engine."""
+"""Outbound calls that somebody asks for: checked and queued as rows here, claimed (`claims`) by an engine."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import re
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from calls.command import TWIML_LENGTH, TWIML_TOO_LONG
-from calls.entries import CallbackSpec, QueuedCall
+from calls.entries import CallbackSpec, RecordingSpec
 from calls.ledger import user_part
 from calls.models import URL_LENGTH, Call, CallRequest
-from calls.values import callback_json, callback_spec
+from calls.values import callback_json, recording_json
 from routing import sipuri
 from routing.fields import SecretError
-from routing.models import Account, Endpoint, Region
+from routing.models import Account, Endpoint, Region, Trunk
+from routing.outbound import client_key, plain_number
 from routing.sid import new_sid
 from routing.validators import validate_caller_id, validate_url
 
 log = logging.getLogger(__name__)
 
 LONGEST_TIMEOUT = 600
+LONGEST_CALL = 86_400  # seconds
 CALLBACK_EVENTS = ("initiated", "ringing", "answered", "completed")
+RECORDING_EVENTS = ("in-progress", "completed", "absent")
 # Twilio's codes for a refused `POST Calls` (design conformance §1.12).
 UNKNOWN_VALUE, NOT_ACTIVE = 20001, 20005
-BAD_URL, BAD_TIMEOUT, BAD_METHOD, BAD_TO, BAD_FROM, BAD_LOGIN = 21205, 21208, 21209, 21211, 21212, 21225
+BAD_URL, BAD_DIGITS, BAD_TIMEOUT, BAD_METHOD, BAD_TO, BAD_FROM = 21205, 21206, 21208, 21209, 21211, 21212
+LONG_LOGIN, LONG_PASSWORD, BAD_LOGIN = 21221, 21223, 21225
+NO_TRUNK, NO_CLIENT = 13224, 32009
+# What a URI in TwiML is refused with, and what the same one is as a parameter.
+_URI_CODES = {13243: BAD_TO, 13251: 21227, 13252: 21228, 13253: 21227, 32112: 21229}
+_DIGITS = re.compile(r"[0-9#*wWA-Da-d]{0,32}")
+_CLIENT = "client:"
 
 
 class PlaceError(ValueError):
@@ -39,6 +49,16 @@ class PlaceError(ValueError):
         self.code, self.message = code, message
 
 
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """Whom to call: `to` as the engine takes it, `address` as the call log shows it."""
+
+    to: str
+    address: str
+    region: str
+    endpoint: Endpoint | None = None
+
+
 def queue_call(
     account: Account,
     to: str,
@@ -47,28 +67,42 @@ def queue_call(
     url: str = "",
     method: str = "POST",
     fallback_url: str = "",
+    fallback_method: str = "POST",
     twiml: str = "",
     timeout: int = 60,
     username: str = "",
     password: str = "",
     callback: CallbackSpec | None = None,
+    send_digits: str = "",
+    time_limit: int | None = None,
+    recording: RecordingSpec | None = None,
+    machine_detection: bool = False,
+    amd_callback: CallbackSpec | None = None,
+    call_reason: str = "",
 ) -> Call:
-    """Queue a call to a SIP URI that runs the TwiML of `url`, or `twiml` itself, when it is answered.
+    """Queue a call that runs the TwiML of `url`, or `twiml` itself, when it is answered.
 
-    `callback` is told of its progress. Raise `PlaceError` if something is wrong with it. An engine of the URI's region
-    takes it within a second or so.
+    `to` is a SIP URI, a telephone number, which one of the account's trunks takes, or `client:` and the name of an
+    endpoint. `callback` is told of its progress. Raise `PlaceError` if something is wrong with it. An engine of the
+    region takes it within a second or so, or when it is its turn.
     """
     if not account.is_active:
         raise PlaceError(NOT_ACTIVE, f"Account {account} is {account.status}: only an active account may place calls.")
-    uri = _parse(to)
-    region = _region(uri.region)
+    goal = _goal(account, to)
     _check_from(from_address)
-    _check_twiml(url, fallback_url, method, twiml)
-    _check_callback(callback)
-    if bool(username) != bool(password):
-        raise PlaceError(BAD_LOGIN, "Give username and password together, or neither.")
+    _check_twiml(url, fallback_url, twiml)
+    for name, value in (("method", method), ("fallback_method", fallback_method)):
+        _check_method(name, value)
+    _check_callback("callback", callback, CALLBACK_EVENTS)
+    _check_callback("amd_callback", amd_callback, ("amd",))
+    _check_callback("recording callback", recording.callback if recording else None, RECORDING_EVENTS)
+    _check_login(username, password)
+    if not _DIGITS.fullmatch(send_digits):
+        raise PlaceError(BAD_DIGITS, "send_digits: at most 32 of 0-9, #, *, A-D, w and W.")
     if not 1 <= timeout <= LONGEST_TIMEOUT:
         raise PlaceError(BAD_TIMEOUT, f"timeout: {timeout} is not between 1 and {LONGEST_TIMEOUT} seconds.")
+    if time_limit is not None and not 1 <= time_limit <= LONGEST_CALL:
+        raise PlaceError(UNKNOWN_VALUE, f"time_limit: {time_limit} is not between 1 and {LONGEST_CALL} seconds.")
     now = timezone.now()
     with transaction.atomic():
         call = Call.objects.create(
@@ -77,28 +111,35 @@ def queue_call(
             direction=Call.Direction.OUTBOUND_API,
             status=Call.Status.QUEUED,
             from_address=from_address,
-            to_address=uri.address,
+            to_address=goal.address,
             from_user=user_part(from_address),
-            to_user=user_part(uri.address),
+            to_user=user_part(goal.address),
             start_time=now,
-            region=region,
-            endpoint=_endpoint(account, uri.address),
+            region=goal.region,
+            endpoint=goal.endpoint,
         )
         CallRequest.objects.create(
             call=call,
-            to=uri.text,
+            to=goal.to,
             caller_id=from_address,
             url=url,
             method=method,
             fallback_url=fallback_url,
+            fallback_method=fallback_method,
             twiml=twiml,
             timeout=timeout,
             username=username,
             password=password,
             callback=callback_json(callback),
+            send_digits=send_digits,
+            time_limit=time_limit,
+            recording=recording_json(recording),
+            machine_detection=machine_detection,
+            amd_callback=callback_json(amd_callback),
+            call_reason=call_reason,
             created=now,
         )
-    log.info("call=%s queued to %s in region %s", call.sid, uri.address, region)
+    log.info("call=%s queued to %s in region %s", call.sid, goal.address, goal.region)
     return call
 
 
@@ -115,11 +156,45 @@ def ring(endpoint: Endpoint, path: str, *, from_address: str) -> Call:
     return queue_call(endpoint.account, uri.text, from_address, url=url, username=endpoint.username, password=password)
 
 
+def _goal(account: Account, to: str) -> _Goal:
+    scheme = to[:8].lower()
+    if scheme.startswith(_CLIENT):
+        return _client(account, to[len(_CLIENT) :])
+    if scheme.startswith(("sip:", "sips:")) or "@" in to:
+        uri = _parse(to)
+        return _Goal(uri.text, uri.address, _region(uri.region), _endpoint(account, uri.address))
+    number = plain_number(to)
+    if number is None:
+        what = "a SIP URI (sip:user@host), a telephone number (+493012345) or client: and the name of an endpoint"
+        raise PlaceError(BAD_TO, f"to: {to[:80]!r} is none of {what}.")
+    return _Goal(number, number, _region(_trunk(account, number).sip_uri().region))
+
+
+def _client(account: Account, name: str) -> _Goal:
+    named = Endpoint.objects.filter(account=account, enabled=True).select_related("region").defer("password")
+    endpoint = next((one for one in named.order_by("pk") if client_key(one.name) == client_key(name)), None)
+    if endpoint is None:
+        raise PlaceError(NO_CLIENT, f"to: there is no enabled endpoint named {name[:80]!r} in this account.")
+    try:
+        region = endpoint.sip_uri().region
+    except (sipuri.SipUriError, ValidationError) as error:
+        raise PlaceError(BAD_TO, f"to: endpoint {endpoint} cannot be called: {error}") from error
+    return _Goal(f"{_CLIENT}{endpoint.name}", f"{_CLIENT}{endpoint.name}", _region(region), endpoint)
+
+
+def _trunk(account: Account, number: str) -> Trunk:
+    trunks = Trunk.objects.filter(account=account, enabled=True).select_related("region").prefetch_related("rules")
+    for trunk in trunks:
+        if any(row.rule().rewrite(number) for row in trunk.rules.all()):
+            return trunk
+    raise PlaceError(NO_TRUNK, f"to: no trunk of this account takes {number}: give one a rule for it in the admin.")
+
+
 def _parse(to: str) -> sipuri.SipUri:
     try:
         return sipuri.parse(to)
     except sipuri.SipUriError as error:
-        raise PlaceError(error.code, f"to: {error.message}") from error
+        raise PlaceError(_URI_CODES.get(error.code, BAD_TO), f"to: {error.message}") from error
 
 
 def _region(name: str) -> str:
@@ -146,29 +221,36 @@ def _check_from(text: str) -> None:
         raise PlaceError(BAD_FROM, f"from: {error.messages[0]}") from error
 
 
-def _check_twiml(url: str, fallback_url: str, method: str, twiml: str) -> None:
+def _check_twiml(url: str, fallback_url: str, twiml: str) -> None:
     if bool(url) == bool(twiml):
         raise PlaceError(BAD_URL, "Give either url or twiml: what the called party hears must come from one of them.")
     if len(twiml) > TWIML_LENGTH:
         raise PlaceError(
             TWIML_TOO_LONG, f"twiml: {len(twiml)} characters; at most {TWIML_LENGTH}. Serve a longer one from a URL."
         )
-    _check_method("method", method)
     for name, value in (("url", url), ("fallback_url", fallback_url)):
         _check_url(name, value)
 
 
-def _check_callback(callback: CallbackSpec | None) -> None:
+def _check_login(username: str, password: str) -> None:
+    if bool(username) != bool(password):
+        raise PlaceError(BAD_LOGIN, "Give username and password together, or neither.")
+    for name, value, code in (("username", username, LONG_LOGIN), ("password", password, LONG_PASSWORD)):
+        if len(value) > 255:
+            raise PlaceError(code, f"{name}: {len(value)} characters; at most 255.")
+
+
+def _check_callback(name: str, callback: CallbackSpec | None, known: tuple[str, ...]) -> None:
     if callback is None:
         return
     if not callback.url:
-        raise PlaceError(BAD_URL, "callback: it has no URL; give one, or leave the callback out.")
-    _check_url("callback URL", callback.url)
-    _check_method("callback method", callback.method)
-    unknown = [event for event in callback.events if event not in CALLBACK_EVENTS]
+        raise PlaceError(BAD_URL, f"{name}: it has no URL; give one, or leave the callback out.")
+    _check_url(f"{name} URL", callback.url)
+    _check_method(f"{name} method", callback.method)
+    unknown = [event for event in callback.events if event not in known]
     if unknown or not callback.events:
         named = unknown[0][:20] if unknown else "none"
-        raise PlaceError(UNKNOWN_VALUE, f"callback events: {named}; give some of {', '.join(CALLBACK_EVENTS)}.")
+        raise PlaceError(UNKNOWN_VALUE, f"{name} events: {named}; give some of {', '.join(known)}.")
 
 
 def _check_method(name: str, value: str) -> None:
@@ -187,65 +269,5 @@ def _check_url(name: str, value: str) -> None:
 
 
 def _endpoint(account: Account, address: str) -> Endpoint | None:
-    mine = Endpoint.objects.filter(account=account).order_by("-enabled", "pk")
+    mine = Endpoint.objects.filter(account=account).order_by("-enabled", "pk").only("uri")
     return next((endpoint for endpoint in mine if endpoint.address == address), None)
-
-
-def claim(engine: str, regions: Collection[str], limit: int) -> list[QueuedCall]:
-    """Take up to `limit` queued calls of these regions for this engine, oldest first.
-
-    Each is taken by one conditional UPDATE, so two engines never take the same call.
-    """
-    if not _any_waiting():
-        return []
-    waiting = CallRequest.objects.filter(claimed_by="", call__status=Call.Status.QUEUED, call__region__in=regions)
-    claimed = []
-    for request in waiting.select_related("call__account").order_by("created")[:limit]:
-        # Conditions on this table only: PostgreSQL checks those again on a row that another engine just changed, but
-        # not those of a subquery, which is what a condition on the call would become.
-        if not CallRequest.objects.filter(pk=request.pk, claimed_by="").update(
-            claimed_by=engine, claimed_at=timezone.now()
-        ):
-            continue  # another engine was quicker
-        if not Call.objects.filter(pk=request.pk, status=Call.Status.QUEUED).exists():
-            continue  # canceled meanwhile
-        try:
-            claimed.append(_claimed(request))
-        except SecretError as error:
-            _give_up(request, str(error))
-    return claimed
-
-
-def _any_waiting() -> bool:
-    """Look for unclaimed requests; in plain SQL, since engines ask twice a second and there are mostly none."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT 1 FROM {CallRequest._meta.db_table} WHERE claimed_by = '' LIMIT 1")
-        return cursor.fetchone() is not None
-
-
-def _claimed(request: CallRequest) -> QueuedCall:
-    call = request.call
-    return QueuedCall(
-        sid=call.sid,
-        account_sid=call.account_id,
-        auth_token=call.account.auth_token,
-        to=request.to,
-        from_address=request.caller_id,
-        region=call.region,
-        url=request.url,
-        method=request.method,
-        fallback_url=request.fallback_url,
-        twiml=request.twiml,
-        timeout=request.timeout,
-        username=request.username,
-        password=request.password,
-        queued=request.created.timestamp(),
-        callback=callback_spec(request.callback),
-    )
-
-
-def _give_up(request: CallRequest, why: str) -> None:
-    log.error("call=%s cannot be placed: %s", request.pk, why)
-    Call.objects.filter(pk=request.pk, status=Call.Status.QUEUED).update(
-        status=Call.Status.FAILED, reason=f"The call was not placed: {why}.", ended_by="engine", end_time=timezone.now()
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from calls.entries import CallbackSpec
+from calls.entries import CallbackSpec, RecordingSpec
 from routing.sid import is_sid
 
 SMALL = 32_767
@@ -73,3 +73,22 @@ def callback_json(spec: CallbackSpec | None) -> dict[str, Any] | None:
 def callback_spec(value: dict[str, Any] | None) -> CallbackSpec | None:
     """Return who is told of what, from its column."""
     return None if value is None else CallbackSpec(value["url"], value["method"], tuple(value["events"]))
+
+
+def recording_json(spec: RecordingSpec | None) -> dict[str, Any] | None:
+    """Return how a leg is recorded as its column keeps it."""
+    if spec is None:
+        return None
+    return {
+        "sid": spec.sid,
+        "source": spec.source,
+        "channels": spec.channels,
+        "track": spec.track,
+        "trim": spec.trim,
+        "callback": callback_json(spec.callback),
+    }
+
+
+def recording_spec(value: dict[str, Any] | None) -> RecordingSpec | None:
+    """Return how a leg is recorded, from its column."""
+    return None if value is None else RecordingSpec(**{**value, "callback": callback_spec(value["callback"])})

@@ -165,6 +165,8 @@ SIP_SESSION_TIMERS = env.bool("SIP_SESSION_TIMERS", default=False)
 
 ENGINE_NAME = env.str("ENGINE_NAME", default=socket.gethostname())
 MAX_LEGS = env.int("MAX_LEGS", default=1000)
+# Queued calls that an account without a figure of its own may place each second.
+CALLS_PER_SECOND = env.float("CALLS_PER_SECOND", default=10.0)
 MAX_SETUPS = env.int("MAX_SETUPS", default=100)
 DIAL_TIMEOUT_BUFFER = env.float("DIAL_TIMEOUT_BUFFER", default=5.0)
 SIP_STATUS_MAP = env.str("SIP_STATUS_MAP", default="strict_twilio")

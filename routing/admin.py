@@ -45,7 +45,7 @@ class AccountAdmin(RemarkingAdmin[Account]):
     list_display = ("friendly_name", "sid", "status_label", "created")
     list_filter = ("status",)
     search_fields = ("friendly_name", "sid")
-    fields = ("friendly_name", "sid", "auth_token", "status", "enhanced_sip")
+    fields = ("friendly_name", "sid", "auth_token", "status", "enhanced_sip", "calls_per_second")
     actions = ["draw_auth_token"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:

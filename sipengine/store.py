@@ -17,8 +17,8 @@ from django.db.models import Q
 from django.db.utils import Error as DatabaseError
 
 from calls import command, crash, ledger, outbox
+from calls.claims import claim
 from calls.entries import CallRecord, Entry, EventEntry, QueuedCall, QueuedCommand
-from calls.place import claim
 from calls.status import Status
 from routing.admission import Directory
 from routing.outbound import Dialplan
@@ -55,7 +55,7 @@ def routing(known: int | None) -> tuple[int, Directory, tuple[RegionInfo, ...], 
 
 @_connected
 def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[QueuedCall]:
-    """Take queued calls of these regions for this engine, oldest first."""
+    """Take queued calls of these regions for this engine: of each account in turn, oldest first, at its pace."""
     return claim(engine, codes, limit)
 
 

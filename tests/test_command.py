@@ -16,7 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from calls import command, ledger, place
+from calls import claims, command, ledger, place
 from calls.command import CommandError
 from calls.entries import CommandDone, QueuedCommand
 from calls.models import Call, CallEvent, CallRequest, Command, WebhookDelivery
@@ -140,21 +140,21 @@ class TestCallsThatNoEngineHasTaken:
         assert waiting.end_time is not None
         assert [event.name for event in CallEvent.objects.all()] == ["ended"]
         assert not WebhookDelivery.objects.exists()
-        assert place.claim("e1", ["us1"], 5) == []
+        assert claims.claim("e1", ["us1"], 5) == []
         assert command.take("e1") == []
 
     def test_a_redirect_waits_for_the_engine_that_takes_the_call(self, account: Account) -> None:
         waiting = queued(account)
         asked = command.request(waiting, url=URL)
         assert asked.done_at is None
-        place.claim("e1", ["us1"], 5)
+        claims.claim("e1", ["us1"], 5)
         assert command.take("e1") == []  # the call's record is not there yet, and so perhaps not its session
         ledger.apply([samples.call(account, sid=waiting.pk, direction="outbound-api", status="initiated")])
         assert [change.id for change in command.take("e1")] == [asked.pk]
 
     def test_one_that_an_engine_takes_meanwhile_is_the_engines_to_end(self, account: Account) -> None:
         waiting = queued(account)
-        place.claim("e1", ["us1"], 5)
+        claims.claim("e1", ["us1"], 5)
         asked = command.request(waiting, status="canceled")
         assert asked.done_at is None
         waiting.refresh_from_db()

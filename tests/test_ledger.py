@@ -10,9 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from calls import ledger
+from calls.claims import claim
 from calls.entries import CallbackSpec, CallRecord, Entry, EventEntry
 from calls.models import Call, CallEvent, CallRequest, Notification, Recording
-from calls.place import claim, queue_call
+from calls.place import queue_call
 from routing.models import Account
 from routing.sid import new_sid
 from tests import samples

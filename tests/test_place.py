@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,12 +14,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from calls import place
+from calls import claims
+from calls.claims import claim
 from calls.entries import CallbackSpec, QueuedCall
-from calls.models import Call, CallRequest
-from calls.place import PlaceError, claim, queue_call, ring
+from calls.models import Call, CallPace, CallRequest
+from calls.place import PlaceError, queue_call, ring
 from routing.models import Account, Region
-from tests import samples
+from tests import rows, samples
 
 pytestmark = pytest.mark.django_db
 
@@ -143,9 +145,12 @@ class Meanwhile:
 
     def __init__(self, happening: Callable[[], object]) -> None:
         self.happening = happening
+        self.looks = 0
 
     def now(self) -> datetime:
-        self.happening()
+        if self.looks:  # the first look is the one for what waits
+            self.happening()
+        self.looks += 1
         return timezone.now()
 
 
@@ -154,14 +159,14 @@ def test_a_call_that_another_engine_takes_meanwhile_is_left_to_it(
 ) -> None:
     queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
     other = Meanwhile(lambda: CallRequest.objects.update(claimed_by="e2"))
-    monkeypatch.setattr(place, "timezone", other)
+    monkeypatch.setattr(claims, "timezone", other)
     assert claim("e1", ["us1"], 10) == []
     assert CallRequest.objects.get().claimed_by == "e2"
 
 
 def test_a_call_that_is_canceled_meanwhile_is_not_placed(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
-    monkeypatch.setattr(place, "timezone", Meanwhile(lambda: Call.objects.update(status="canceled")))
+    monkeypatch.setattr(claims, "timezone", Meanwhile(lambda: Call.objects.update(status="canceled")))
     assert claim("e1", ["us1"], 10) == []
 
 
@@ -170,7 +175,7 @@ def test_a_claim_is_one_update_without_a_subquery(account: Account) -> None:
     queue_call(account, "sip:alice@127.0.0.1", "100", url=URL)
     with CaptureQueriesContext(connection) as queries:
         claim("e1", ["us1"], 10)
-    (update,) = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    (update,) = [query["sql"] for query in queries if query["sql"].startswith('UPDATE "calls_callrequest"')]
     assert "SELECT" not in update
 
 
@@ -284,3 +289,93 @@ def test_twiml_is_limited_as_twilios_is(account: Account) -> None:
     with pytest.raises(PlaceError, match="at most 4000") as caught:
         queue_call(account, "sip:alice@127.0.0.1", "100", twiml="x" * 4001)
     assert caught.value.code == 32018
+
+
+class TestPace:
+    """Issue 4: calls queue per account at a settable calls per second, in order, fair between accounts."""
+
+    def queue(self, account: Account, count: int) -> list[str]:
+        return [queue_call(account, "sip:alice@127.0.0.1", "100", url=URL).sid for _ in range(count)]
+
+    def test_calls_are_handed_out_with_the_moment_that_their_turn_is(self, settings: Any, account: Account) -> None:
+        settings.CALLS_PER_SECOND = 5
+        sids = self.queue(account, 10)
+        claimed = claim("e1", ["us1"], 20)
+        assert [call.sid for call in claimed] == sids[: len(claimed)]
+        steps = [later.wait - sooner.wait for sooner, later in pairwise(claimed)]
+        assert steps == pytest.approx([0.2] * len(steps), abs=0.05)
+        assert 2 <= len(steps) <= 4
+        assert claim("e2", ["us1"], 20) == []
+
+    def test_an_account_may_have_a_figure_of_its_own(self, settings: Any, account: Account) -> None:
+        settings.CALLS_PER_SECOND = 100
+        Account.objects.update(calls_per_second=1)
+        sids = self.queue(account, 3)
+        assert [call.sid for call in claim("e1", ["us1"], 20)] == sids[:1]
+        assert claim("e1", ["us1"], 20) == []
+        assert CallRequest.objects.filter(claimed_by="").count() == 2
+
+    def test_it_goes_on_when_the_time_has_come(self, settings: Any, account: Account) -> None:
+        settings.CALLS_PER_SECOND = 1
+        sids = self.queue(account, 3)
+        claim("e1", ["us1"], 20)
+        CallPace.objects.update(next_at=timezone.now() + timedelta(seconds=0.3))
+        (second,) = claim("e2", ["us1"], 20)
+        assert second.sid == sids[1]
+        assert second.wait == pytest.approx(0.3, abs=0.1)
+
+    def test_idle_time_is_not_saved_up(self, settings: Any, account: Account) -> None:
+        settings.CALLS_PER_SECOND = 1
+        CallPace.objects.create(account=account, next_at=timezone.now() - timedelta(hours=1))
+        self.queue(account, 5)
+        assert len(claim("e1", ["us1"], 20)) == 1
+
+    def test_accounts_take_turns(self, account: Account) -> None:
+        many, other = self.queue(account, 3), Account.objects.create(friendly_name="Other")
+        (one,) = self.queue(other, 1)
+        assert [call.sid for call in claim("e1", ["us1"], 2)] == [many[0], one]
+
+    def test_one_account_does_not_wait_for_another_that_has_had_its_share(self, account: Account) -> None:
+        Account.objects.update(calls_per_second=0.01)
+        self.queue(account, 50)
+        claim("e1", ["us1"], 20)
+        other = Account.objects.create(friendly_name="Other")
+        (one,) = self.queue(other, 1)
+        assert [call.sid for call in claim("e1", ["us1"], 20)] == [one]
+
+    def test_calls_of_an_account_that_was_suspended_meanwhile_fail(self, account: Account) -> None:
+        (sid,) = self.queue(account, 1)
+        Account.objects.update(status="suspended")
+        assert claim("e1", ["us1"], 20) == []
+        call = Call.objects.get(pk=sid)
+        assert (call.status, call.reason) == ("failed", f"The call was not placed: account {account.sid} is suspended.")
+
+
+class TestNumbersAndClients:
+    """`To` of `POST Calls`: a number through a trunk of the account, `client:` and an endpoint's name."""
+
+    def test_a_number_goes_to_the_region_of_the_first_trunk_that_takes_it(self, account: Account) -> None:
+        rows.trunk(account, "+49", region=Region.objects.get(code="de1"))
+        call = queue_call(account, "+49 (0)30 123-45", "100", url=URL)
+        assert (call.to_address, call.to_user, call.request.to) == ("+493012345",) * 3
+        assert call.region == "de1"
+
+    def test_a_number_that_no_trunk_takes_is_refused(self, account: Account) -> None:
+        rows.trunk(account, "+49")
+        with pytest.raises(PlaceError, match=r"no trunk of this account takes \+33123"):
+            queue_call(account, "+33123", "100", url=URL)
+
+    def test_a_client_is_an_endpoint_by_its_name(self, account: Account) -> None:
+        alice = samples.endpoint(account, password="Secret-Password-1", username="alice")
+        call = queue_call(account, "client: ALICE", "100", url=URL)
+        assert (call.to_address, call.request.to, call.endpoint) == ("client:Alice", "client:Alice", alice)
+
+    @pytest.mark.parametrize("to", ["client:nobody", "client:"])
+    def test_a_client_that_does_not_exist_is_refused(self, account: Account, to: str) -> None:
+        with pytest.raises(PlaceError, match="no enabled endpoint named"):
+            queue_call(account, to, "100", url=URL)
+
+    def test_the_endpoints_of_another_account_are_not_there(self, account: Account) -> None:
+        samples.endpoint(Account.objects.create(friendly_name="Other"))
+        with pytest.raises(PlaceError, match="no enabled endpoint named"):
+            queue_call(account, "client:Alice", "100", url=URL)
