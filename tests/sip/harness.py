@@ -42,6 +42,7 @@ domain("digest.example", (), [people])
 domain("both.example", [acl], [people])
 domain("elsewhere.example", [elsewhere])
 domain("closed.example")
+domain("secure.example", [acl], secure=True)
 domain("barred.example", [elsewhere], [people])
 Region.objects.filter(code="de1").update(local_address="127.0.0.2")
 """

@@ -8,10 +8,11 @@ import pytest
 
 from sipengine.measure import dominant_frequency
 from sipengine.ports import Answered
-from tests.sip.harness import finish
+from tests.sip.harness import Lab, finish, statuses
 from tests.sip.sipp import Peers
 from tests.sip.softphones import Softphones
-from tests.sip.steps import SDP, ack, answer_bye, bye, invite, progress, recv, respond
+from tests.sip.sound import tone
+from tests.sip.steps import LISTENS, SDP, ack, answer_bye, bye, invite, progress, recv, refused, refuses, respond
 from tests.sip.switch import Switch
 
 KEY = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
@@ -133,3 +134,76 @@ class TestHeard:
         assert dominant_frequency(caller.heard) == pytest.approx(US, abs=5)
         assert dominant_frequency(other.heard) == pytest.approx(THEM, abs=5)
         assert len(switch.find(Answered, leg)) == 1
+
+
+class TestSipNoun:
+    """`<Sip>…;secure=…`: off unless it is asked for."""
+
+    @pytest.mark.parametrize(
+        ("secure", "offered"),
+        [("", ("RTP/AVP", False)), (";secure=optional", ("RTP/AVP", True)), (";secure=true", ("RTP/SAVP", True))],
+    )
+    def test_the_invite_offers_what_the_uri_says(self, lab: Lab, secure: str, offered: tuple[str, bool]) -> None:
+        phone = lab.phone(*refuses(486))
+        lab.dial(phone.uri + secure)
+        finish(lab.call(*LISTENS), phone)
+        assert profile(phone.received("INVITE")[0]) == offered
+        assert "secure" not in phone.received("INVITE")[0].split("\r\n")[0]
+
+    @pytest.mark.parametrize("secure", ["optional", "true"])
+    def test_encrypted_and_plain_hear_each_other(self, lab: Lab, softphones: Softphones, secure: str) -> None:
+        phone = softphones.phone("--answer", "0", "--hangup", "2", "--tone", str(THEM), "--srtp", "mandatory")
+        lab.dial(f"{phone.uri};secure={secure}")
+        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--tone", str(US))
+        caller.wait("exit")
+        phone.stop()
+        assert dominant_frequency(phone.heard) == pytest.approx(US, abs=5)
+        assert dominant_frequency(caller.heard) == pytest.approx(THEM, abs=5)
+
+    def test_a_phone_that_will_not_encrypt_fails(self, lab: Lab) -> None:
+        phone = lab.phone(recv("INVITE"), respond(200, sdp=True), *answer_bye(), recv("ACK"))
+        lab.dial(f"{phone.uri};secure=true")
+        finish(lab.call(*LISTENS), phone)
+        call = lab.log()
+        assert statuses(call) == [("failed", 488)]
+
+
+class TestSecureDomain:
+    """`secure=true` of a SIP domain: TLS and SRTP or nothing (32209, 32208)."""
+
+    DOMAIN = "secure.example"
+
+    def test_a_call_in_the_clear_is_refused(self, lab: Lab) -> None:
+        finish(lab.call(*refused(403, host=self.DOMAIN)))
+        assert 32209 in lab.engine.strangers("came over UDP")
+
+    def test_tls_without_srtp_is_refused(self, lab: Lab, softphones: Softphones) -> None:
+        caller = softphones.caller(self._uri(lab))
+        assert caller.wait("ended").fact("code") == 488
+        assert 32208 in lab.engine.strangers("offers no SRTP")
+
+    def test_tls_and_srtp_is_taken(self, lab: Lab, softphones: Softphones) -> None:
+        lab.server.serve("/secure.wav", tone(THEM, 2.0), kind="audio/wav")
+        lab.twiml("<Play>/secure.wav</Play>")
+        caller = softphones.caller(self._uri(lab), "--srtp", "mandatory")
+        caller.wait("exit")
+        assert dominant_frequency(caller.heard) == pytest.approx(THEM, abs=5)
+
+    def _uri(self, lab: Lab) -> str:
+        """Return an address in the domain that leads to the engine."""
+        return f"sip:{lab.number}@{self.DOMAIN}:{lab.engine.tls_port};transport=tls;maddr=127.0.0.1"
+
+
+class TestEndpoint:
+    """An endpoint's own setting, dialled as `<Client>`."""
+
+    @pytest.mark.parametrize(("srtp", "offered"), [("off", ("RTP/AVP", False)), ("mandatory", ("RTP/SAVP", True))])
+    def test_its_setting_decides(self, lab: Lab, srtp: str, offered: tuple[str, bool]) -> None:
+        phone = lab.phone(*refuses(486))
+        name = f"desk-{lab.number}"
+        lab.engine.change_routing(
+            f"Endpoint.objects.create(account=Account.objects.get(), name={name!r}, uri={phone.uri!r}, srtp={srtp!r})"
+        )
+        lab.twiml(f"<Dial><Client>{name}</Client></Dial>")
+        finish(lab.call(*LISTENS), phone)
+        assert profile(phone.received("INVITE")[0]) == offered
