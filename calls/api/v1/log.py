@@ -1,0 +1,317 @@
+"""The call log: calls with their legs and timeline, recordings, webhook deliveries."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.db.models import Prefetch, Q, QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from calls import delivery, timeline
+from calls.call_page import sentence
+from calls.harmless import harmless
+from calls.ledger import user_part
+from calls.models import Call, Recording, WebhookDelivery
+from calls.removal import StillInUse, remove_recording
+from calls.webhooks import without_secrets
+from routing.api.paths import PREFIX
+from routing.api.v1.filtering import (
+    BooleanFilter,
+    CharFilter,
+    Filters,
+    MomentFilter,
+    MultipleChoiceFilter,
+    NumberFilter,
+)
+from routing.api.v1.once import once
+from routing.api.v1.problems import Problem
+from routing.api.v1.viewing import Reading, action
+
+_LEG = (
+    "sid", "account", "parent", "direction", "status", "from", "to", "start_time", "ring_time", "answer_time",
+    "end_time", "duration", "ended_by", "reason", "error_code", "sip_code", "sip_call_id", "sip_username",
+    "source_ip", "engine", "region", "domain", "route", "group", "endpoint",
+)  # fmt: skip
+
+
+class RecordingSerializer(serializers.ModelSerializer[Recording]):
+    """A recording; `wav` and `mp3` are where it can be fetched, null until it is completed."""
+
+    wav = serializers.SerializerMethodField()
+    mp3 = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Recording
+        fields = (
+            "sid", "account", "call", "conference_sid", "source", "status", "start_time", "duration", "channels",
+            "track", "size", "sha256", "error", "wav", "mp3",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field({"type": "string", "nullable": True})
+    def get_wav(self, recording: Recording) -> str | None:
+        """Return the path of the WAV file."""
+        return _audio(recording, "wav")
+
+    @extend_schema_field({"type": "string", "nullable": True})
+    def get_mp3(self, recording: Recording) -> str | None:
+        """Return the path of the MP3 file."""
+        return _audio(recording, "mp3")
+
+
+def _audio(recording: Recording, extension: str) -> str | None:
+    if recording.status != Recording.Status.COMPLETED:
+        return None
+    return f"{PREFIX}/Accounts/{recording.account_id}/Recordings/{recording.sid}.{extension}"
+
+
+class LegSerializer(serializers.ModelSerializer[Call]):
+    """One leg."""
+
+    ring_seconds = serializers.FloatField(read_only=True, allow_null=True, help_text="Until the answer, or the end.")
+    talk_seconds = serializers.FloatField(read_only=True, allow_null=True, help_text="From the answer to the end.")
+
+    class Meta:
+        model = Call
+        fields = tuple(name for name in _LEG if name not in ("from", "to")) + ("ring_seconds", "talk_seconds")
+        read_only_fields = fields
+
+    def get_fields(self) -> dict[str, Any]:
+        """Add what Python has no names for."""
+        given = {
+            "from": serializers.CharField(source="from_address", read_only=True),
+            "to": serializers.CharField(source="to_address", read_only=True),
+        }
+        return {**super().get_fields(), **given}
+
+
+class CallSerializer(LegSerializer):
+    """A call with its legs and recordings."""
+
+    legs = LegSerializer(many=True, read_only=True)
+    recordings = RecordingSerializer(many=True, read_only=True)
+
+    class Meta(LegSerializer.Meta):
+        fields = (*LegSerializer.Meta.fields, "legs", "recordings")
+        read_only_fields = fields
+
+
+class LineSerializer(serializers.Serializer[timeline.Line]):
+    """A line of the timeline."""
+
+    offset = serializers.FloatField(help_text="Seconds since the call began.")
+    time = serializers.DateTimeField()
+    text = serializers.CharField(help_text="What happened, in words.")
+    details = serializers.SerializerMethodField(help_text="What the words do not say.")
+
+    @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
+    def get_details(self, line: timeline.Line) -> dict[str, str]:
+        """Return the details by name."""
+        return dict(line.rest)
+
+
+class OneCallSerializer(CallSerializer):
+    """A call with all that is known of it."""
+
+    summary = serializers.SerializerMethodField(help_text="What became of it, in one sentence.")
+    timeline = serializers.SerializerMethodField()
+
+    class Meta(LegSerializer.Meta):
+        fields = (*CallSerializer.Meta.fields, "summary", "timeline")
+        read_only_fields = fields
+
+    def get_summary(self, call: Call) -> str:
+        """Return the sentence."""
+        return sentence(call, list(call.legs.all()))
+
+    @extend_schema_field(LineSerializer(many=True))
+    def get_timeline(self, call: Call) -> Any:
+        """Return the lines in order."""
+        addresses = {leg.sid: leg.to_address for leg in call.legs.all()} | {call.sid: call.to_address}
+        events = call.events.order_by("time", "number")
+        return LineSerializer(cast(Any, timeline.lines(events, call.start_time, addresses)), many=True).data
+
+
+class LogFilters(Filters):
+    """What the lists of the log have in common: `search` is for whole identifiers and numbers."""
+
+    account = CharFilter("account")
+    started_after = MomentFilter("start_time", "gte", label="Began then or later.")
+    started_before = MomentFilter("start_time", "lt", label="Began before that.")
+
+
+class CallFilters(LogFilters):
+    """Which calls are listed: without `legs`, `parent`, `endpoint` or `search` those that nobody dialled."""
+
+    status = MultipleChoiceFilter(choices=Call.Status.choices)
+    direction = MultipleChoiceFilter(choices=Call.Direction.choices)
+    to = CharFilter(method="reached", label="A number or user, or a whole SIP address.")
+    group = NumberFilter("group", label="Id of a ring group.")
+    endpoint = NumberFilter("endpoint", label="Id of an endpoint.")
+    parent = CharFilter("parent", label="SID of the call whose legs are wanted.")
+    legs = BooleanFilter(method="with_legs", label="Whether dialled legs are listed too.")
+
+    def reached(self, rows: QuerySet[Call], name: str, value: str) -> QuerySet[Call]:
+        """Keep the calls to or from somebody, found through the index of users."""
+        user = Q(**{f"{name}_user": user_part(value)})
+        return rows.filter(user & Q(**{f"{name}_address": value}) if ":" in value or "@" in value else user)
+
+    def with_legs(self, rows: QuerySet[Call], name: str, value: bool) -> QuerySet[Call]:
+        """Leave it to `filter_queryset`."""
+        return rows
+
+    def find(self, queryset: QuerySet[Call], name: str, value: str) -> QuerySet[Call]:
+        """Find a whole number, call SID or SIP Call-ID, each through its index."""
+        columns = ("pk", "from_user", "to_user", "sip_call_id")
+        first, *others = (Call.objects.order_by().filter(**{column: value}).values("pk") for column in columns)
+        return queryset.filter(pk__in=first.union(*others))
+
+    def filter_queryset(self, queryset: QuerySet[Call]) -> QuerySet[Call]:
+        """Leave out dialled legs, unless something is looked for that legs may have."""
+        rows: QuerySet[Call] = super().filter_queryset(queryset)  # type: ignore[misc]
+        data: dict[str, Any] = self.form.cleaned_data  # type: ignore[attr-defined]
+        wanted = data.get("legs")
+        if wanted is None:
+            wanted = any(data.get(name) for name in ("parent", "endpoint", "search", "direction"))
+        return rows if wanted else rows.filter(parent=None)
+
+
+# "from" is no name that a class could give an attribute.
+CallFilters.base_filters["from"] = CharFilter(
+    "from", method="reached", label="A number or user, or a whole SIP address."
+)
+
+
+class Calls(Reading):
+    """Calls with their legs, newest first."""
+
+    queryset = Call.objects.order_by()
+    serializer_class = CallSerializer
+    filterset_class = CallFilters
+    orders = {"start_time": "start_time"}
+    default_order = "-start_time"
+
+    def get_queryset(self) -> QuerySet[Call]:
+        """Return calls with all that is shown of them, in three queries a page."""
+        legs = Call.objects.order_by("start_time", "sid")
+        recordings = Recording.objects.order_by("start_time", "sid")
+        rows = super().get_queryset().prefetch_related(Prefetch("legs", legs), Prefetch("recordings", recordings))
+        return rows.select_related("endpoint", "group") if self.action == "retrieve" else rows
+
+    def get_serializer_class(self) -> Any:
+        """Show the timeline of one, not of each."""
+        return OneCallSerializer if self.action == "retrieve" else CallSerializer
+
+
+class RecordingFilters(LogFilters):
+    """Which recordings are listed."""
+
+    status = MultipleChoiceFilter(choices=Recording.Status.choices)
+    call = CharFilter("call", label="SID of a call.")
+    conference_sid = CharFilter()
+
+    def find(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Find by the SID of a recording or of its call."""
+        return queryset.filter(Q(pk=value) | Q(call=value))
+
+
+class Recordings(Reading):
+    """Recordings, newest first."""
+
+    queryset = Recording.objects.order_by()
+    serializer_class = RecordingSerializer
+    filterset_class = RecordingFilters
+    orders = {"start_time": "start_time"}
+    default_order = "-start_time"
+
+    def destroy(self, request: Request, pk: str = "") -> Response:
+        """Delete the row and the sound, for good; refused while it is being recorded or made."""
+        try:
+            remove_recording(self.get_object())
+        except StillInUse as error:
+            raise Problem(409, str(error)) from None
+        return Response(status=204)
+
+
+class DeliverySerializer(serializers.ModelSerializer[WebhookDelivery]):
+    """An attempt to tell a web application something; the attempts of one message have the same `message`."""
+
+    url = serializers.SerializerMethodField(help_text="Without user and password.")
+
+    class Meta:
+        model = WebhookDelivery
+        fields = (
+            "sid", "message", "account", "call", "topic", "event", "url", "method", "state", "attempt", "time",
+            "due", "sent_at", "milliseconds", "response_status", "response_type", "error_code", "error",
+        )  # fmt: skip
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.STR)
+    def get_url(self, row: WebhookDelivery) -> str:
+        """Return it as it may be shown."""
+        return without_secrets(row.url)
+
+
+class OneDeliverySerializer(DeliverySerializer):
+    """An attempt with what was sent and answered."""
+
+    parameters = serializers.JSONField(read_only=True, help_text="Pairs of name and value.")
+    response_body = serializers.SerializerMethodField()
+
+    class Meta:
+        model = WebhookDelivery
+        fields = (*DeliverySerializer.Meta.fields, "parameters", "response_body")
+        read_only_fields = fields
+
+    @extend_schema_field(OpenApiTypes.STR)
+    def get_response_body(self, row: WebhookDelivery) -> str:
+        """Return what can be shown of the answer."""
+        return harmless(row.response_body)
+
+
+class DeliveryFilters(Filters):
+    """Which attempts are listed."""
+
+    account = CharFilter("account")
+    state = MultipleChoiceFilter(choices=WebhookDelivery.State.choices)
+    topic = CharFilter()
+    event = CharFilter()
+    call = CharFilter("call", label="SID of a call.")
+    message = CharFilter(label="SID of the first attempt.")
+    error_code = NumberFilter(min_value=1, max_value=99999)
+    time_after = MomentFilter("time", "gte")
+    time_before = MomentFilter("time", "lt")
+
+    def find(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Find by the SID of an attempt, a message or a call."""
+        return queryset.filter(Q(pk=value) | Q(message=value) | Q(call=value))
+
+
+class Deliveries(Reading):
+    """Attempts to tell web applications what happened, newest first."""
+
+    queryset = WebhookDelivery.objects.order_by()
+    serializer_class = DeliverySerializer
+    filterset_class = DeliveryFilters
+    orders = {"time": "time"}
+    default_order = "-time"
+    permission = {"replay": ("calls.add_webhookdelivery",)}
+
+    def get_queryset(self) -> QuerySet[WebhookDelivery]:
+        """Leave large columns out of lists."""
+        rows = super().get_queryset()
+        return rows.defer("parameters", "response_body") if self.action == "list" else rows
+
+    def get_serializer_class(self) -> Any:
+        """Show what was sent and answered of one, not of each."""
+        return DeliverySerializer if self.action == "list" else OneDeliverySerializer
+
+    @extend_schema(request=None, responses={201: OneDeliverySerializer})
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def replay(self, request: Request, pk: str = "") -> Response:
+        """Send the message again, now, whatever became of it; answers with the attempt that does."""
+        return once(request, lambda: self.shown(delivery.send_again(self.get_object()), 201))
