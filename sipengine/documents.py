@@ -165,6 +165,7 @@ class Documents:
             self._failed(FetchError(error.code, error.message, "", "", 0, body))
             return None
         self._remark(document, "")
+        self._base = ""
         return document, None
 
     def _failed(self, error: FetchError) -> None:
