@@ -80,6 +80,7 @@ class Child:
         self._sending: asyncio.Task[None] | None = None
         self._error = ""
         self._error_code = 0
+        self._srtp = False  # whether it was offered encrypted media only
         self.headers: Headers = ()
         self.cause = ""  # who ended it, once somebody has
 
@@ -125,6 +126,7 @@ class Child:
         record, uri, regions = self.leg.record, way.uri, self._services.regions()
         if uri.region and regions and uri.region not in regions:
             self._log.note(UNKNOWN_REGION, f"there is no region {uri.region}: the default one is used")
+        self._srtp = uri.srtp == "mandatory"
         reason = (("Subject", self._verb.call_reason),) if self._verb.call_reason else ()
         self.leg.id = self._services.phone.place(
             Target(
@@ -250,10 +252,12 @@ class Child:
         leg, now = self.leg, time.time()
         record = leg.record
         record.sip_code = code
-        record.error_code = self._error_code or error_code(status, code, self._error)
+        record.error_code = self._error_code or error_code(status, code, self._error, srtp=self._srtp)
         record.ended_by = self.cause or "callee"
         leg.move(status, now)
         record.reason = leg_reason(leg, self._error, bridged)
+        if record.error_code and not self._error_code:
+            self._log.note(record.error_code, f"{record.to_address}: {record.reason}", call_sid=record.sid)
         if record.callback is not None:
             duration = record.duration or 0
             done = recorded(duration) if recorded is not None else Completion(duration, code)

@@ -17,8 +17,21 @@ from sipengine import dial, twiml
 from sipengine.callbacks import spec_of
 from sipengine.child import Child
 from sipengine.documents import Goto, Inline
-from sipengine.outcome import DialOutcome, Referral, note_silence
-from sipengine.ports import Answered, Digit, Ended, Event, Headers, Held, LegId, NoMedia, Placed, Referred, Ringing
+from sipengine.outcome import DialOutcome, Referral, note_declined_refer, note_silence
+from sipengine.ports import (
+    Answered,
+    Digit,
+    Ended,
+    Event,
+    Headers,
+    Held,
+    LegId,
+    NoMedia,
+    Placed,
+    ReferDeclined,
+    Referred,
+    Ringing,
+)
 from sipengine.recorder import Recorder
 from sipengine.records import CallLog, Leg
 from sipengine.ringback import Ringback
@@ -170,6 +183,8 @@ class DialRun:
                 self._ended(index, child, event)
             case Referred():
                 self._refer(event, by_parent=False)
+            case ReferDeclined():
+                note_declined_refer(self._log, child.leg, event)
             case Held():
                 self._pass_hold(event, child.leg, self.parent)
             case NoMedia():

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calls.status import Status
-from sipengine.ports import Headers, NoMedia
+from sipengine.ports import Headers, NoMedia, ReferDeclined
 from sipengine.records import CallLog, Leg
 
 NO_AUDIO = 32014
+NO_REFER_URL = 13802
+NO_SRTP = 32207
+PEER_FAILED = 32011
+PEER_REFUSED_CREDENTIALS = 32106
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,18 @@ def leg_reason(leg: Leg, error: str, bridged: bool) -> str:
             return f"Refused with SIP {record.sip_code}."
 
 
-def error_code(status: Status, code: int, error: str) -> int:
-    """Return Twilio's error code of a leg that ended like this, 0 if nothing went wrong."""
+def error_code(status: Status, code: int, error: str, *, srtp: bool = False) -> int:
+    """Return Twilio's error code of a leg that ended like this, 0 if nothing went wrong.
+
+    `srtp` says that the leg was offered encrypted media only, which is what a 488 then is about.
+    """
     if status is not Status.FAILED:
         return 0
+    if code == 488 and srtp:
+        return NO_SRTP
     if code in (401, 403, 407):
-        return 32106
-    return 32011 if code >= 500 or error or code == 0 else 0
+        return PEER_REFUSED_CREDENTIALS
+    return PEER_FAILED if error or code in (0, 408) or 500 <= code < 600 else 0
 
 
 def note_silence(log: CallLog, leg: Leg, event: NoMedia) -> None:
@@ -72,3 +81,10 @@ def note_silence(log: CallLog, leg: Leg, event: NoMedia) -> None:
     address = leg.record.from_address if leg.inbound else leg.record.to_address
     log.event("no-media", event.time, leg=leg.record.sid, seconds=event.seconds)
     log.note(NO_AUDIO, f"no audio (RTP) came from {address} for {event.seconds:.0f} s", call_sid=leg.record.sid)
+
+
+def note_declined_refer(log: CallLog, leg: Leg, event: ReferDeclined) -> None:
+    """Tell the operator that a phone tried to transfer a call where nothing says what is to become of it."""
+    address = leg.record.from_address if leg.inbound else leg.record.to_address
+    message = f"{address} asked for a transfer to {event.target}, and there is no referUrl: it was declined (603)"
+    log.note(NO_REFER_URL, message, call_sid=leg.record.sid)

@@ -27,6 +27,7 @@ from sipengine.ports import (
     Held,
     LegId,
     Placed,
+    ReferDeclined,
     ReferDone,
     Referred,
     Ringing,
@@ -301,13 +302,11 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
 
     def onCallTransferRequest(self, prm: Any) -> None:
         # requirements/pjsua2.patch: the library answers, sends the NOTIFYs and dials nobody.
-        if not self.refer_allowed:
-            prm.statusCode = pj.PJSIP_SC_DECLINE
-            return
-        prm.statusCode = pj.PJSIP_SC_ACCEPTED
         bracketed = re.search(r"<([^>]*)>", prm.dstUri)
-        target = bracketed[1] if bracketed else prm.dstUri.partition(";")[0]
-        self.phone.post(Referred(self.leg, time.time(), target.strip()))
+        target = (bracketed[1] if bracketed else prm.dstUri.partition(";")[0]).strip()
+        told = Referred if self.refer_allowed else ReferDeclined
+        prm.statusCode = pj.PJSIP_SC_ACCEPTED if self.refer_allowed else pj.PJSIP_SC_DECLINE
+        self.phone.post(told(self.leg, time.time(), target))
 
     def onCallReplaceRequest(self, prm: Any) -> None:
         # The library would put the new call in this one's place, in tables that know nothing of it (RFC 3891 §3).

@@ -107,6 +107,15 @@ class Referred:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferDeclined:
+    """The far end asked to be connected to `target` (REFER) without leave, and has been told 603."""
+
+    leg: LegId
+    time: float
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReferDone:
     """What came of our own REFER: `code` is its final response, `notify_code` that of the NOTIFY's sipfrag (0: none).
 
@@ -170,6 +179,7 @@ Event = (
     | PlayDone
     | Referred
     | ReferDone
+    | ReferDeclined
     | Held
     | Quiet
     | NoMedia

@@ -23,8 +23,8 @@ from sipengine.callbacks import recording_url
 from sipengine.dialing import FORGOTTEN, DialRun
 from sipengine.documents import Documents, Done, Goto, How, Inline, Next
 from sipengine.line import Line
-from sipengine.outcome import DialOutcome, note_silence
-from sipengine.ports import Answered, Ended, Event, LegId, NoMedia, Placed, Ringing, Target
+from sipengine.outcome import PEER_FAILED, DialOutcome, error_code, note_declined_refer, note_silence
+from sipengine.ports import Answered, Ended, Event, LegId, NoMedia, Placed, ReferDeclined, Ringing, Target
 from sipengine.records import CallLog, Leg, SipFacts
 from sipengine.referring import refer
 from sipengine.resolving import NOT_RESOLVABLE, is_address, lookup_problem
@@ -34,8 +34,7 @@ from sipengine.services import Adoption, Services
 log = logging.getLogger("sipengine.session")
 
 UNPLACED: LegId = 0  # no leg of a phone: the call ended before it was placed
-PEER_UNREACHABLE = 32011
-NO_AUDIO = 32014
+NO_ACK = 32022
 LEGS_END_SECONDS = 40.0  # longer than a SIP transaction lives (RFC 3261 §17.1.1.2, timer B: 32 s)
 
 
@@ -87,6 +86,7 @@ class CallSession:
         self._ending = Done()
         self._ended_by = "engine"
         self._last_dial: DialOutcome | None = None
+        self._srtp = False  # whether the parent leg was offered encrypted media only
         self.in_setup = True
 
     def start_inbound(self, leg: LegId, on_over: Callable[[CallSession], None]) -> None:
@@ -238,8 +238,12 @@ class CallSession:
                     self._move_parent(Status.RINGING, event.time, "ringing")
                     self.log.event("leg.ringing", event.time, leg=self.parent.record.sid, code=event.code)
             case Answered():
+                if not self.parent.inbound:
+                    self.parent.sip.headers = event.headers
                 self._mark_answered(event.time)
                 self._answered.set()
+            case ReferDeclined():
+                note_declined_refer(self.log, self.parent, event)
             case NoMedia():
                 note_silence(self.log, self.parent, event)
                 if self._services.dial.end_without_media:
@@ -272,8 +276,6 @@ class CallSession:
             record.sip_code = event.code
         peer = "caller" if self.parent.inbound else "callee"
         record.ended_by = peer if event.by_peer and not event.error else self._ended_by
-        if event.error:
-            record.error_code = record.error_code or PEER_UNREACHABLE
         self._parent_over.set()
         if joint is not None:
             joint.abandon(parent_gone=True)
@@ -281,11 +283,27 @@ class CallSession:
                 self._last_dial = joint.outcome.result()
         self.parent.move(status, event.time)
         record.reason = self._reason(event)
+        self._note_failure(event, status)
         self._progress("completed", event.time, Completion(record.duration or 0, record.sip_code))
         self.log.save(self.parent)
         self.log.event("ended", event.time, status=status.value, code=record.sip_code, reason=record.reason)
         if joint is None and self._verbs is not None:
             self._verbs.cancel()
+
+    def _note_failure(self, event: Ended, status: Status) -> None:
+        """Tell the operator with Twilio's code why the leg failed, unless that has been told."""
+        record = self.parent.record
+        if record.error_code:
+            return
+        if self.parent.inbound and event.code == 408 and event.error:
+            record.error_code = NO_ACK
+        else:
+            failed = status if not self.parent.inbound else Status.COMPLETED
+            record.error_code = error_code(failed, event.code, event.error, srtp=self._srtp) or (
+                PEER_FAILED if event.error else 0
+            )
+        if record.error_code:
+            self.log.note(record.error_code, record.reason)
 
     def _parent_verdict(self, event: Ended) -> Status:
         if self.parent.answered:
@@ -328,6 +346,7 @@ class CallSession:
             self.parent.record.error_code = NOT_RESOLVABLE
             self._parent_ended(Ended(UNPLACED, time.time(), 0, by_peer=False, error=problem))
             return False
+        self._srtp = target.uri.srtp == "mandatory"
         self._adopt_parent(self._phone.place(target))
         return await self._await_answer(ring_seconds)
 
