@@ -7,7 +7,7 @@ costs neither a query nor a row. Source: Twilio's pages on sending SIP and on SI
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from routing import digest
@@ -35,11 +35,28 @@ class Domain:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """A telephone number of an account, and the URLs that calls to it go to instead of their SIP domain's."""
+
+    account_sid: str
+    voice_url: str
+    voice_method: str = "POST"
+    fallback_url: str = ""
+    fallback_method: str = "POST"
+    status_callback_url: str = ""
+    status_callback_method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
-    """All SIP domains by lower-case name, and the one that answers for calls to any other host."""
+    """All SIP domains by lower-case name, and the one that answers for calls to any other host.
+
+    `numbers` are the telephone numbers (E.164) with URLs of their own.
+    """
 
     domains: Mapping[str, Domain]
     default: Domain | None = None
+    numbers: Mapping[str, Number] = field(default_factory=dict)
 
     def find(self, host: str) -> Domain | None:
         """Return the domain of a Request-URI's host."""
@@ -54,7 +71,9 @@ def authenticate(directory: Directory, facts: InviteFacts, secret: str, now: flo
     told only to those who passed: a stranger learns nothing of it.
     """
     verdict = _identify(directory, facts, secret, now)
-    return _check_security(verdict, facts) if isinstance(verdict, Peer) else verdict
+    if isinstance(verdict, Peer):
+        verdict = _check_security(verdict, facts)
+    return _lead_to_number(directory, verdict, facts.user) if isinstance(verdict, Peer) else verdict
 
 
 def _identify(directory: Directory, facts: InviteFacts, secret: str, now: float) -> Admission:
@@ -92,6 +111,21 @@ def _check_security(peer: Peer, facts: InviteFacts) -> Peer | Deny:
         return Deny(403, TLS_REQUIRED, f"{name} takes secure calls only: this one came over {facts.transport.upper()}")
     if not facts.srtp:
         return Deny(488, SRTP_REQUIRED, f"{name} takes secure calls only: this one offers no SRTP")
+    return peer
+
+
+def _lead_to_number(directory: Directory, peer: Peer, user: str) -> Peer:
+    """Put the number's URLs in place of the domain's, if the account has the number that was dialled.
+
+    Carriers leave the + out, or write 00 for it.
+    """
+    dialled = user.removeprefix("+")
+    candidates = (dialled, dialled[2:]) if dialled.startswith("00") else (dialled,)
+    for digits in candidates:
+        number = directory.numbers.get(f"+{digits}")
+        if number and number.account_sid == peer.application.account_sid:
+            urls = {name: getattr(number, name) for name in Number.__slots__ if name != "account_sid"}
+            return replace(peer, application=replace(peer.application, **urls))
     return peer
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class InviteFacts:
     """What admission needs to know of an INVITE.
 
-    `host` is the host part of the Request-URI without port; `source_ip` is where the packet came from;
+    `user` and `host` are those of the Request-URI, without port; `source_ip` is where the packet came from;
     `authorization` is the raw value of Proxy-Authorization (or Authorization), if there was one; `transport` is what it
     came over (udp, tcp, tls), and `srtp` says that its SDP offers encrypted media.
     """
@@ -24,6 +24,7 @@ class InviteFacts:
     authorization: str | None = None
     transport: str = "udp"
     srtp: bool = False
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

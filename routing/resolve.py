@@ -14,11 +14,22 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Q
 
-from routing.admission import Directory, Domain
+from routing.admission import Directory, Domain, Number
 from routing.answers import Application
 from routing.digest import ha1
 from routing.fields import SecretError
-from routing.models import Account, Credential, Endpoint, Region, RingGroup, Route, RoutingVersion, SipDomain, Trunk
+from routing.models import (
+    Account,
+    Credential,
+    Endpoint,
+    PhoneNumber,
+    Region,
+    RingGroup,
+    Route,
+    RoutingVersion,
+    SipDomain,
+    Trunk,
+)
 from routing.outbound import Dialplan, Way, client_key
 from routing.outbound import Trunk as WayOut
 from routing.sipuri import SipUriError
@@ -96,7 +107,25 @@ def load_directory() -> Directory:
         domains[row.domain_name] = domain
         if row.is_default:
             default = domain
-    return Directory(domains, default)
+    return Directory(domains, default, _numbers())
+
+
+def _numbers() -> dict[str, Number]:
+    """Return the numbers of active accounts that have a voice URL of their own, or an application's."""
+    rows = PhoneNumber.objects.filter(account__status=Account.Status.ACTIVE).select_related("application")
+    return {
+        row.phone_number: Number(
+            account_sid=row.account_id,
+            voice_url=urls.voice_url,
+            voice_method=urls.voice_method,
+            fallback_url=urls.voice_fallback_url,
+            fallback_method=urls.voice_fallback_method,
+            status_callback_url=urls.status_callback,
+            status_callback_method=urls.status_callback_method,
+        )
+        for row in rows
+        if (urls := row.handler).voice_url
+    }
 
 
 def _domain(row: SipDomain) -> Domain:

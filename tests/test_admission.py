@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from routing import digest
-from routing.admission import Directory, Domain, authenticate
+from routing.admission import Directory, Domain, Number, authenticate
 from routing.answers import Admission, Application, Challenge, Deny, InviteFacts, Peer
 
 NAME, SECRET, NOW = "pbx.example.com", "server secret", 1_700_000_000.0
@@ -181,3 +181,40 @@ def test_with_both_lists_credentials_do_not_help_another_address() -> None:
 
 def test_with_both_lists_address_and_credentials_let_in() -> None:
     assert decide(domain("192.0.2.0/24", credentials=True), answered()) == Peer(APPLICATION, "alice")
+
+
+class TestNumbers:
+    """A telephone number with a voice URL of its own (Twilio's IncomingPhoneNumber)."""
+
+    NUMBER = Number(
+        APPLICATION.account_sid, "http://n.example/v", "GET", "http://n.example/f", "GET", "http://n.example/s", "GET"
+    )
+
+    def application(self, user: str, number: Number = NUMBER) -> Application:
+        directory = Directory({NAME: domain("0.0.0.0/0")}, numbers={"+4930123": number})
+        verdict = authenticate(directory, replace(FACTS, user=user), SECRET, NOW)
+        assert isinstance(verdict, Peer)
+        return verdict.application
+
+    @pytest.mark.parametrize("user", ["+4930123", "4930123", "004930123"])
+    def test_its_urls_take_the_place_of_the_domains(self, user: str) -> None:
+        assert self.application(user) == replace(
+            APPLICATION,
+            voice_url="http://n.example/v",
+            voice_method="GET",
+            fallback_url="http://n.example/f",
+            fallback_method="GET",
+            status_callback_url="http://n.example/s",
+            status_callback_method="GET",
+        )
+
+    @pytest.mark.parametrize("user", ["", "100", "+4930124", "00", "alice"])
+    def test_other_calls_go_to_the_domains_urls(self, user: str) -> None:
+        assert self.application(user) == APPLICATION
+
+    def test_the_number_of_another_account_changes_nothing(self) -> None:
+        assert self.application("+4930123", replace(self.NUMBER, account_sid="AC1")) == APPLICATION
+
+    def test_nobody_gets_in_by_a_number(self) -> None:
+        directory = Directory({NAME: domain()}, numbers={"+4930123": self.NUMBER})
+        assert isinstance(authenticate(directory, replace(FACTS, user="+4930123"), SECRET, NOW), Deny)

@@ -18,10 +18,12 @@ from routing.answers import Challenge, Deny, InviteFacts, Peer
 from routing.digest import ha1
 from routing.models import (
     Account,
+    Application,
     Credential,
     CredentialList,
     IpAccessControlList,
     IpAddress,
+    PhoneNumber,
     Region,
     SipDomain,
     TrunkRule,
@@ -126,6 +128,25 @@ class TestDirectory:
         assert isinstance(authenticate(directory, invite("calls.example.com"), "s", 0.0), Challenge)
         assert isinstance(authenticate(directory, invite("calls.example.com", "192.0.2.9"), "s", 0.0), Deny)
 
+    def test_numbers_bring_their_own_urls_or_those_of_their_application(self, account: Account) -> None:
+        app = Application.objects.create(account=account, voice_url="http://app.example/v", voice_method="GET")
+        PhoneNumber.objects.create(account=account, phone_number="+4930123", voice_url="http://own.example/v")
+        PhoneNumber.objects.create(account=account, phone_number="+4930124", application=app)
+        PhoneNumber.objects.create(account=account, phone_number="+4930125")
+        found = resolve.load_directory().numbers
+        assert {number: (one.voice_url, one.voice_method) for number, one in found.items()} == {
+            "+4930123": ("http://own.example/v", "POST"),
+            "+4930124": ("http://app.example/v", "GET"),
+        }
+        assert found["+4930123"].account_sid == account.sid
+
+    @pytest.mark.parametrize("status", ["suspended", "closed"])
+    def test_numbers_of_accounts_that_are_not_active_lead_nowhere(self, status: str) -> None:
+        PhoneNumber.objects.create(
+            account=rows.account(status=status), phone_number="+4930123", voice_url="http://own.example/v"
+        )
+        assert resolve.load_directory().numbers == {}
+
     def test_its_queries_do_not_grow_with_the_tables(
         self, account: Account, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
@@ -133,7 +154,7 @@ class TestDirectory:
             domain = rows.domain(account, f"d{number}.example.com")
             credentials(account, domain, "alice", "bob", name=f"list {number}")
             networks(account, domain, ("10.0.0.0", 8))
-        with django_assert_num_queries(5):
+        with django_assert_num_queries(6):
             resolve.load_directory()
 
 

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import Model, Q, QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
 from drf_spectacular.types import OpenApiTypes
@@ -32,7 +33,7 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 BAD_URL, BAD_METHOD = 21205, 21209
 _MAX_PARAMETERS = 500
 _DRAINED = 64_000_000  # bytes of a body that is too large which are read, so that its sender gets to see the answer
-_CODE_IN_TEXT = re.compile(r" \(error [0-9]+: .*\)\Z", re.DOTALL)
+_CODE_IN_TEXT = re.compile(r" \(error ([0-9]+)(?:: .*)?\)(\.?)\Z", re.DOTALL)  # as operators read it in the admin
 _PAGING = ("PageSize", "Page", "PageToken")
 
 Given = dict[str, list[Any]]
@@ -222,7 +223,9 @@ class Parameters(serializers.Serializer[Any]):
         return values[0]
 
     def _error(self) -> ApiError:
-        name, texts = next(iter(self.errors.items()))
+        given = [name for name in self.errors if name in self.initial_data]  # before those that are missing
+        name = given[0] if given else next(iter(self.errors))
+        texts: Any = self.errors[name]
         while not isinstance(texts, str):  # those of a list's items are nested
             texts = next(iter(texts.values() if isinstance(texts, Mapping) else texts))
         code = getattr(self.fields[name], "code", 0) or type(self).code
@@ -291,11 +294,20 @@ def store(row: Model, parameters: type[Parameters], values: Mapping[str, Any]) -
     """Set the values, validate the row and save it; raise `ApiError` for what the model refuses."""
     for name, value in values.items():
         setattr(row, name, value)
+    _validate(row, parameters)
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError:
+        _validate(row, parameters)  # somebody else was first: by now the validation sees it
+        raise
+
+
+def _validate(row: Model, parameters: type[Parameters]) -> None:
     try:
         row.full_clean()
     except ValidationError as error:
         raise parameters.refusal(error) from error
-    row.save()
 
 
 def _form(body: bytes) -> Given:
@@ -320,9 +332,9 @@ def _meant(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _code_of(error: ValidationError) -> int:
-    code = getattr(error, "code", None) or ""
-    return int(code) if str(code).isdecimal() else 0
+    found = _CODE_IN_TEXT.search(error.messages[0])
+    return int(found[1]) if found else 0
 
 
 def _without_code(text: Any) -> str:
-    return _CODE_IN_TEXT.sub("", str(text))
+    return _CODE_IN_TEXT.sub(r"\2", str(text))
