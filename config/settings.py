@@ -134,11 +134,20 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Programmable SIP voice: Twilio's REST API, and one of our own. See docs/api.md.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {"HttpMethod": ["GET", "POST"]},
+    "ENUM_NAME_OVERRIDES": {
+        "HttpMethod": ["GET", "POST"],
+        "CallStatus": "calls.models.Call.Status",
+        "RecordingStatus": "calls.models.Recording.Status",
+    },
     "PREPROCESSING_HOOKS": ["routing.api.schema.only_json"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "routing.api.v1.schema.add_problem",
+    ],
 }
 # Requests of one account to one web process, such as 100/s or 6000/m; empty: as many as it likes.
 API_RATE = env.str("API_RATE", default="100/s")

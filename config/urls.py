@@ -21,6 +21,7 @@ urlpatterns = [
     path("2010-04-01/", include("routing.api.urls")),
     path("2010-04-01/", include("calls.api.urls")),
     path("v1/", include("routing.api.token_urls")),
+    path("api/v1/", include("calls.api.v1.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
 ]
