@@ -72,6 +72,8 @@ UNFOLD: dict[str, Any] = {
                     _item("Ring groups", "ring_volume", "routing", "ringgroup"),
                     _item("Endpoints", "deskphone", "routing", "endpoint"),
                     _item("Trunks", "cell_tower", "routing", "trunk"),
+                    _item("Phone numbers", "dialpad", "routing", "phonenumber"),
+                    _item("Applications", "code", "routing", "application"),
                     _item("Regions", "public", "routing", "region"),
                 ],
             },
@@ -90,6 +92,7 @@ UNFOLD: dict[str, Any] = {
                 "collapsible": True,
                 "items": [
                     _item("Accounts", "badge", "routing", "account"),
+                    _item("API keys", "vpn_key", "routing", "apikey"),
                     _item("Users", "person", "auth", "user"),
                     _item("User groups", "group", "auth", "group"),
                     _item("Queued tasks", "pending_actions", "django_q", "ormq"),

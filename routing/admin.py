@@ -12,6 +12,7 @@ from django.contrib import admin, messages
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest
 
+from routing import admin_api as admin_api
 from routing import admin_system as admin_system
 from routing import admin_trunks as admin_trunks
 from routing import resolve
@@ -42,10 +43,12 @@ NO_TLS = "No call can come in to {}: it takes secure calls only, and SIP over TL
 
 @admin.register(Account)
 class AccountAdmin(RemarkingAdmin[Account]):
-    list_display = ("friendly_name", "sid", "status_label", "created")
+    list_display = ("friendly_name", "sid", "parent", "status_label", "created")
+    list_select_related = ("parent",)
     list_filter = ("status",)
     search_fields = ("friendly_name", "sid")
-    fields = ("friendly_name", "sid", "auth_token", "status", "enhanced_sip", "calls_per_second")
+    autocomplete_fields = ("parent",)
+    fields = ("friendly_name", "parent", "sid", "auth_token", "status", "enhanced_sip", "calls_per_second")
     actions = ["draw_auth_token"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Account | None = None) -> tuple[str, ...]:
