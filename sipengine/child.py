@@ -6,6 +6,7 @@ Whether the leg wins, loses or is given up is not decided here: `dialing.py` ask
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from sipengine.ports import Ended, Event, Headers, Placed, Ringing, Target
 from sipengine.records import Leg
 from sipengine.resolving import NOT_RESOLVABLE, is_address, lookup_problem
 from sipengine.script import Script
+
+log = logging.getLogger("sipengine.child")
 
 UNKNOWN_REGION = 32215
 
@@ -209,6 +212,10 @@ class Child:
             accepted = end.how is How.DOCUMENT
         except WebhookError as error:
             self._log.note(error.code, error.message)
+            accepted = False
+        except Exception as error:
+            self._log.note(12400, f"the engine failed: {error!r}")
+            log.exception("call=%s", leg.record.sid)
             accepted = False
         name = "screening.accepted" if accepted else "screening.declined"
         self._log.event(name, leg=leg.record.sid, to=leg.record.to_address)

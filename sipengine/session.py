@@ -49,6 +49,7 @@ class CallSession:
         """Make the session of a dialled leg that goes on by itself, with a document of its own."""
         made = cls.__new__(cls)
         made._begin(services, adoption.application, adoption.leg)
+        made.in_setup = False
         if adoption.leg.answered:
             made._answered.set()
         return made
@@ -263,6 +264,7 @@ class CallSession:
 
     def _mark_answered(self, when: float) -> None:
         if not self.parent.answered and not self.parent.ended:
+            self.in_setup = False
             self.parent.record.sip_code = 200
             self._move_parent(Status.IN_PROGRESS, when, "answered")
             self.log.event("answered", when)
@@ -361,7 +363,7 @@ class CallSession:
 
     def _heard_from(self, answer: Fetched) -> None:
         """Keep what our own TwiML app says about the route and group it chose."""
-        if not answer.url.startswith(self._services.public_url):
+        if not answer.url.startswith(f"{self._services.public_url}/"):
             return
         route = answer.headers.get("x-cordboard-route", "")
         group = answer.headers.get("x-cordboard-group", "")
@@ -390,7 +392,6 @@ class CallSession:
             return
         self._phone.answer(self.parent.id)
         self._mark_answered(time.time())
-        self.in_setup = False
 
     async def _reject(self, verb: twiml.Reject) -> Next:
         if self.parent.answered:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from calls.entries import NoteEntry
+from calls.webclient import Fetched
 from sipengine.documents import Inline
-from sipengine.ports import Digit, Ended, Held, Referred, Ringing
+from sipengine.ports import Digit, Ended, Headers, Held, Referred, Ringing
 from tests.fakes import CALLER, T0, World
 from tests.storm import JumpingLoop, Step, Storm, run
 
@@ -189,3 +191,81 @@ class TestInlineTwiml:
         await made.settle()
         assert made.codes() == [15004]
         assert [url for url, _, _ in made.web.asked] == ["http://app/voice"]
+
+
+class TestCapacity:
+    """docs/architecture.md, overload: calls in set-up are those that wait for their first TwiML."""
+
+    async def test_a_placed_call_that_was_answered_is_set_up_no_more(self) -> None:
+        made = Storm(asyncio.get_running_loop(), ["<Say>Hello</Say>"])
+        await made.call_out()
+        await made.take(Step("answers"))
+        assert [session.in_setup for session in made.engine._sessions] == [False]
+        await made.take(Step("ends"))
+        assert made.engine.calls == 0
+
+    async def test_nor_is_a_leg_that_goes_on_alone(self) -> None:
+        made = await world(f"<Dial>{ALICE}</Dial>")
+        await made.answers("alice")
+        found = made.session.find(made.last("alice").sid)
+        assert found is not None
+        found[0].detach(found[1], Inline(b"<Response><Pause length='60'/></Response>"))
+        assert [session.in_setup for session in made.adopted] == [False]
+        await made.ends("alice")
+
+
+class TestTheLog:
+    async def test_a_host_that_begins_like_ours_is_a_stranger(self) -> None:
+        made = World("")
+        said = {"x-cordboard-route": "7"}
+        made.web.answers["http://app/voice"] = Fetched(
+            "http://app.evil/voice", "POST", 200, "text/xml", b"<Response/>", 0.001, headers=said
+        )
+        await made.start()
+        assert made.last("caller").route_id == 0
+
+
+class TestScreening:
+    async def test_a_bug_in_the_engine_declines_and_is_noted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = World("<Dial action='/done'><Sip url='/screen'>sip:alice@127.0.0.1</Sip></Dial>")
+        made.web.answers["http://app/screen"] = "<Response><Say>Press one</Say></Response>"
+        await made.start()
+
+        async def broken(text: str, voice: str | None = None, language: str | None = None) -> Path:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(made.media, "say", broken)
+        await made.answers("alice")
+        assert made.phone.commands("hangup") == [(made.leg("alice"),)]
+        assert 12400 in made.codes()
+
+
+class TestLosers:
+    """Issue 3, answered elsewhere (RFC 3326): phones that lose must not show a missed call."""
+
+    async def test_they_are_told_that_another_phone_answered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = await world(f"<Dial>{ALICE}{BOB}</Dial>")
+        said: dict[int, Headers] = {}
+        monkeypatch.setattr(made.phone, "hangup", lambda leg, headers=(): said.update({leg: headers}))
+        await made.answers("bob")
+        assert said == {made.leg("alice"): (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)}
+
+    async def test_those_of_a_caller_who_left_are_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made = await world(f"<Dial>{ALICE}</Dial>")
+        said: dict[int, Headers] = {}
+        monkeypatch.setattr(made.phone, "hangup", lambda leg, headers=(): said.update({leg: headers}))
+        await made.ends("caller", 487)
+        assert said == {made.leg("alice"): ()}
+
+
+class TestTheTimeLimit:
+    """`<Dial timeLimit>`: it counts the conversation only."""
+
+    def test_it_is_forgotten_when_the_conversation_is_over(self) -> None:
+        made = storm(
+            [f"<Dial timeLimit='5'>{ALICE}</Dial><Pause length='60'/>"],
+            Step("answers"),
+            Step("ends", 1),
+            Step("waits", code=1000),
+        )
+        assert [e for e in made.world.entries if isinstance(e, NoteEntry)] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storm import TURNS, JumpingLoop, Step, Storm, run
+from tests.storm import CALLER, TURNS, JumpingLoop, Step, Storm, run
 
 CALLBACK = ' statusCallback="/cb" statusCallbackEvent="initiated ringing answered completed"'
 BRIDGE = ' answerOnBridge="true"'
@@ -88,6 +88,10 @@ VERBS = st.one_of(
     ),
 )
 DOCUMENTS = st.lists(st.lists(VERBS, min_size=1, max_size=3).map("".join), min_size=1, max_size=4)
+SILENT = st.one_of(
+    DIALS.map(lambda dial: dial.replace(BRIDGE, "").replace("<Dial", f"<Dial{BRIDGE}", 1)),
+    st.sampled_from(("<Pause/>", "<Redirect>{doc}</Redirect>", "<Reject/>")),
+)
 KINDS = (
     *("rings", "early", "answers", "answers", "ends", "ends", "presses", "played", "quiet", "refers", "referred"),
     *("holds", "resumes", "silent", "breaks", "disk", "stale", "waits"),
@@ -95,6 +99,15 @@ KINDS = (
 COMMANDS = ("redirected", "rewritten", "completed", "canceled")
 CODES = st.sampled_from((0, 200, 404, 408, 480, 486, 487, 503, 600))
 PACE = st.sampled_from((0, 0, 1, 2, 3, TURNS, TURNS, TURNS))
+
+
+EVENTS = tuple(kind for kind in KINDS if kind not in ("refers", "silent"))
+
+
+def told_at_the_action(dial: str) -> str:
+    """Return a `<Dial>` that has an action and refers nobody."""
+    bare = dial.replace(' action="{action}"', "").replace(' referUrl="{refers}"', "")
+    return bare.replace("<Dial", '<Dial action="{action}"', 1)
 
 
 def steps(kinds: tuple[str, ...]) -> st.SearchStrategy[list[Step]]:
@@ -116,10 +129,31 @@ def storm(
 
 
 class TestAnyStorm:
-    @settings(max_examples=400, deadline=None, derandomize=True)
+    @settings(max_examples=250, deadline=None, derandomize=True)
     @given(DOCUMENTS, steps(KINDS + COMMANDS), st.booleans(), st.sampled_from((0.0, 0.0, 2.0)), st.booleans())
     def test_no_call_is_left_and_every_leg_ends_once(
         self, docs: list[str], happens: list[Step], out: bool, delay: float, media_ends: bool
     ) -> None:
         made = storm(docs, happens, out=out, delay=delay, media_ends=media_ends)
         assert made.faults == []
+
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    @given(st.lists(DIALS.map(told_at_the_action), min_size=1, max_size=4), steps(EVENTS))
+    def test_every_dial_with_an_action_tells_its_end_once(self, docs: list[str], happens: list[Step]) -> None:
+        made = storm(docs, happens)
+        assert made.faults == []
+        assert len([url for url, told in made.web.asked if "DialCallStatus" in told]) == made.world.events().count(
+            "dial"
+        )
+
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    @given(st.lists(SILENT, min_size=1, max_size=4), steps(EVENTS))
+    def test_with_answer_on_bridge_the_caller_is_answered_at_the_bridge(
+        self, docs: list[str], happens: list[Step]
+    ) -> None:
+        made = storm(docs, happens)
+        assert made.faults == []
+        heard = [one for one in made.phone.done if one[0] not in ("stop", "unbridge")]
+        for command, after in zip(heard, heard[1:], strict=False):
+            if command == ("answer", CALLER):
+                assert after[:2] == ("bridge", CALLER)
