@@ -234,7 +234,7 @@ def _check_twiml(url: str, fallback_url: str, twiml: str) -> None:
 
 def _check_login(username: str, password: str) -> None:
     if bool(username) != bool(password):
-        raise PlaceError(BAD_LOGIN, "Give username and password together, or neither.")
+        raise PlaceError(BAD_LOGIN, "username and password: give both, or neither.")
     for name, value, code in (("username", username, LONG_LOGIN), ("password", password, LONG_PASSWORD)):
         if len(value) > 255:
             raise PlaceError(code, f"{name}: {len(value)} characters; at most 255.")

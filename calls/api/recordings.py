@@ -1,49 +1,112 @@
-"""The sound of recordings: GET /Accounts/AC…/Recordings/RE…, with `.wav`, `.mp3` or nothing behind it.
+"""Recordings as JSON, of an account and of a call: listed, begun, paused, stopped and deleted.
 
-Source: Twilio's Recording resource, "Fetch a Recording's media file".
+Source: Twilio's Recording resource and its Call recordings (conformance §1.14). Their sound is `audio`'s.
 """
 
 from __future__ import annotations
 
-from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from typing import Any
 
-from calls import downloads, files
-from calls.api.auth import admit
-from calls.api.errors import NOT_FOUND, ApiError, endpoint, not_found
-from calls.models import Recording
+from django.db.models import QuerySet
 
-_UNKNOWN_PARAMETER, _UNAVAILABLE, _INTERNAL = 20001, 20503, 20500
-_RETRY_SECONDS = "5"
+from calls import recording_command, recordings
+from calls.api.asked import (
+    CallRecordingFilters,
+    NewRecording,
+    RecordingChange,
+    RecordingFilters,
+    narrowed_recordings,
+    recording_of,
+)
+from calls.api.bodies import CallRecordingBody, RecordingBody
+from calls.api.calls import OfCall, asker, named
+from calls.command import CommandError
+from calls.models import Command, Recording
+from routing.api.errors import ApiError, not_found
+from routing.api.views import CreateView, DeleteView, FetchView, ListView, Rows, UpdateView
 
-
-@endpoint("GET", "HEAD")
-def audio(request: HttpRequest, account: str, sid: str, extension: str = "wav") -> HttpResponseBase:
-    """Answer with the recording as WAV or MP3; `RequestedChannels` 1 mixes a dual one, 2 insists on two.
-
-    Who may: the account and operators, or everybody if RECORDINGS_PUBLIC. 404 until the recording is completed.
-    """
-    if not settings.RECORDINGS_PUBLIC:
-        admit(request, account, permission="calls.view_recording")
-    found = Recording.objects.filter(pk=sid, account=account).first()
-    if found is None:
-        raise not_found(request)
-    try:
-        opened = downloads.open_audio(found, extension, _channels(request))
-    except downloads.WrongChannels as error:
-        raise ApiError(_UNKNOWN_PARAMETER, str(error)) from None
-    except downloads.Unavailable as error:
-        raise _refusal(error) from None
-    return files.send(request, opened.file, etag=opened.etag, content_type=opened.content_type, name=opened.name)
+CURRENT = "Twilio.CURRENT"
+_ACTIONS = {
+    "paused": Command.Action.PAUSE,
+    "in-progress": Command.Action.RESUME,
+    "stopped": Command.Action.STOP,
+}
 
 
-def _channels(request: HttpRequest) -> int | None:
-    text = request.GET.get("RequestedChannels")
-    if text not in (None, "1", "2"):
-        raise ApiError(_UNKNOWN_PARAMETER, "RequestedChannels must be 1 or 2.")
-    return None if text is None else int(text)
+class RecordingRows(Rows[Recording]):
+    """The account's recordings."""
+
+    def rows(self) -> QuerySet[Recording]:
+        """Return them."""
+        return Recording.objects.filter(account=self.account)
+
+    def remove(self, row: Recording) -> None:
+        """Delete a recording and its files."""
+        try:
+            recordings.delete(row)
+        except recordings.Growing as error:
+            raise ApiError(recordings.WRONG_STATE, str(error)) from None
 
 
-def _refusal(error: downloads.Unavailable) -> ApiError:
-    code = NOT_FOUND if not error.ours else _UNAVAILABLE if error.soon else _INTERNAL
-    return ApiError(code, str(error), headers={"Retry-After": _RETRY_SECONDS} if error.soon else {})
+class Recordings(RecordingRows, ListView[Recording]):
+    """The list."""
+
+    body, key, filters, date = RecordingBody, "recordings", RecordingFilters, "start_time"
+
+    def narrow(self, rows: QuerySet[Recording], values: dict[str, Any]) -> QuerySet[Recording]:
+        """Apply the filters."""
+        return narrowed_recordings(rows, values)
+
+
+class OneRecording(RecordingRows, FetchView[Recording], DeleteView[Recording]):
+    """One recording."""
+
+    body = RecordingBody
+
+
+class OfCallRows(RecordingRows, OfCall):
+    """A call's recordings."""
+
+    body = CallRecordingBody
+
+    def rows(self) -> QuerySet[Recording]:
+        """Return them."""
+        return super().rows().filter(call=self.call())
+
+
+class CallRecordings(OfCallRows, Recordings, CreateView[Recording]):
+    """The list of a call, and new ones of a call in progress."""
+
+    body, filters, parameters = CallRecordingBody, CallRecordingFilters, NewRecording  # type: ignore[assignment]
+
+    def create(self, values: dict[str, Any]) -> Recording:
+        """Begin one."""
+        spec = recording_of(values, recording_command.SOURCE)
+        try:
+            return recording_command.start(self.call(), spec, by=asker(self.caller))
+        except CommandError as error:
+            raise named(error) from error
+
+
+class OneCallRecording(OfCallRows, FetchView[Recording], UpdateView[Recording], DeleteView[Recording]):
+    """One of a call; `Twilio.CURRENT` is the one that runs."""
+
+    parameters = RecordingChange
+
+    def row(self, *, lock: bool = False) -> Recording:
+        """Return it; raise `ApiError` 20404."""
+        if self.kwargs["sid"] != CURRENT:
+            return super().row(lock=lock)
+        found = recording_command.current(self.call())
+        if found is None:
+            raise not_found(self.request)
+        return found
+
+    def change(self, row: Recording, values: dict[str, Any]) -> None:
+        """Ask the call's engine to pause it, to go on, or to end it; the answer has the status that it will have."""
+        if "status" not in values:
+            raise ApiError(20001, "Status: give paused, in-progress or stopped.")
+        try:
+            row.status = recording_command.change(row, _ACTIONS[values["status"]], by=asker(self.caller))
+        except CommandError as error:
+            raise named(error) from error

@@ -1,15 +1,39 @@
-"""Paths under /2010-04-01/, Twilio's REST API (conformance §1.14)."""
+"""Paths of the resources of `calls`, below /2010-04-01/ (conformance §1.14)."""
 
-from django.urls import path, register_converter
+from django.urls import path, re_path
 
-from calls.api import converters, errors, recordings
+from calls.api import audio, calls, events, notifications, recordings
+from routing.api import errors
+from routing.api.paths import resource
 
-for name, converter in converters.CONVERTERS.items():
-    register_converter(converter, name)
+_ACCOUNT = "Accounts/<sid:account_sid>"
+_CALLS = f"{_ACCOUNT}/Calls"
+_CALL = f"{_CALLS}/<sid:call_sid>"
+_CURRENT = {"sid": recordings.CURRENT}
+
+_RESOURCES = (
+    (_CALLS, calls.Calls, "calls"),
+    (f"{_CALLS}/<sid:sid>", calls.OneCall, "call"),
+    (f"{_CALL}/Events", events.Events, "call-events"),
+    (f"{_CALL}/Notifications", notifications.CallNotifications, "call-notifications"),
+    (f"{_CALL}/Notifications/<sid:sid>", notifications.OneCallNotification, "call-notification"),
+    (f"{_CALL}/Recordings", recordings.CallRecordings, "call-recordings"),
+    (f"{_CALL}/Recordings/<sid:sid>", recordings.OneCallRecording, "call-recording"),
+    (f"{_ACCOUNT}/Notifications", notifications.Notifications, "notifications"),
+    (f"{_ACCOUNT}/Notifications/<sid:sid>", notifications.OneNotification, "notification"),
+    (f"{_ACCOUNT}/Recordings", recordings.Recordings, "recordings"),
+)
+_RECORDING = f"{_ACCOUNT}/Recordings/<sid:sid>"
+_AUDIO = r"^Accounts/(?P<account_sid>[^/.]+)/Recordings/(?P<sid>[^/.]+)\.(?P<extension>wav|mp3)$"
 
 app_name = "api"
 urlpatterns = [
-    path("Accounts/<AC:account>/Recordings/<RE:sid>", recordings.audio, name="recording-audio"),
-    path("Accounts/<AC:account>/Recordings/<RE:sid>.<audio:extension>", recordings.audio, name="recording-audio"),
-    path("<path:rest>", errors.unknown),
+    path(_RECORDING, audio.audio, name="recording-audio"),
+    re_path(_AUDIO, audio.audio, name="recording-audio"),
+    path(f"{_RECORDING}.json", recordings.OneRecording.as_view(), name="recording"),
+    path(f"{_CALL}/Recordings/{recordings.CURRENT}", recordings.OneCallRecording.as_view(), _CURRENT),
+    path(f"{_CALL}/Recordings/{recordings.CURRENT}.json", recordings.OneCallRecording.as_view(), _CURRENT),
 ]
+for route, view, name in _RESOURCES:
+    urlpatterns += resource(route, view.as_view(), name)
+urlpatterns.append(path("<path:rest>", errors.unknown))
