@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from routing.api.v1.bulk_views import GroupBulk
 from routing.api.v1.filtering import CharFilter, Filters, MultipleChoiceFilter, NumberFilter
 from routing.api.v1.problems import Problem
-from routing.api.v1.serializing import Events, Mine, OwnedSerializer, Strict, refuse
+from routing.api.v1.serializing import Events, Mine, Nested, OwnedSerializer, refuse
 from routing.api.v1.viewing import Writing, action
 from routing.models import Endpoint, RingGroup, RingGroupMember
 from routing.models.targets import check_members
@@ -30,7 +30,7 @@ _NEEDED = "Send If-Match with the ETag that you got with the group, so that nobo
 _CHANGED = "Somebody has changed this group since you fetched it: fetch it again, and make your change to that."
 
 
-class MemberSerializer(Strict):
+class MemberSerializer(Nested):
     """An endpoint's place in the group; the place in the list is the order."""
 
     endpoint = Mine(queryset=Endpoint.objects.all(), help_text="Id of the endpoint.")

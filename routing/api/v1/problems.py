@@ -171,7 +171,7 @@ def flat(detail: Any, name: str = "") -> dict[str, list[str]]:
     if isinstance(detail, Mapping):
         found: dict[str, list[str]] = {}
         for key, value in detail.items():
-            nested = name if key == "non_field_errors" else f"{name}.{key}" if name else str(key)
+            nested = _nested(name, key)
             for path, texts in flat(value, nested).items():
                 found.setdefault(path, []).extend(texts)
         return found
@@ -183,6 +183,14 @@ def flat(detail: Any, name: str = "") -> dict[str, list[str]]:
             merged |= flat(value, f"{name}[{number}]")
         return merged
     return {name: [str(detail)]}
+
+
+def _nested(name: str, key: Any) -> str:
+    if key == "non_field_errors":
+        return name
+    if isinstance(key, int):  # the place in a list
+        return f"{name}[{key}]"
+    return f"{name}.{key}" if name else str(key)
 
 
 def _encodable(value: Any) -> Any:

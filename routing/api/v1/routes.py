@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from routing.api.v1.filtering import BooleanFilter, CharFilter, Filters, MultipleChoiceFilter, NumberFilter
 from routing.api.v1.once import once
 from routing.api.v1.problems import of_model
-from routing.api.v1.serializing import LoginSerializer, Mine, RegionCode, ResourceSerializer, Strict, refuse
+from routing.api.v1.serializing import LoginSerializer, Mine, Nested, RegionCode, ResourceSerializer, Strict, refuse
 from routing.api.v1.viewing import Writing, action
 from routing.models import Endpoint, RingGroup, Route, RoutingVersion, SipDomain, Trunk, TrunkRule
 
@@ -43,7 +43,7 @@ class RouteSerializer(ResourceSerializer[Route]):
         read_only_fields = ("position",)
 
 
-class RuleSerializer(ResourceSerializer[TrunkRule]):
+class RuleSerializer(Nested, ResourceSerializer[TrunkRule]):
     """Which numbers go through the trunk, and how they are rewritten."""
 
     class Meta:

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError as ModelError
 from django.db.models import Field, Model
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
 from rest_framework.relations import PrimaryKeyRelatedField, SlugRelatedField
 from rest_framework.validators import UniqueValidator
 
@@ -99,6 +100,25 @@ class Strict(serializers.Serializer[Any]):
             if errors:
                 raise ValidationError(errors)
         return super().to_internal_value(data)
+
+
+class Nested(Strict):
+    """A row inside another: it replaces a former one, so that it must be whole in a PATCH too."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values with the defaults of those that are missing."""
+        values = super().to_internal_value(data)
+        errors: dict[str, Any] = {}
+        for field in self._writable_fields:
+            if field.field_name in values:
+                continue
+            if field.required:
+                errors[str(field.field_name)] = [field.error_messages["required"]]
+            elif field.default is not empty:
+                values[field.field_name] = field.default
+        if errors:
+            raise ValidationError(errors)
+        return values
 
 
 class ResourceSerializer(Strict, serializers.ModelSerializer[M]):
