@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from calls.entries import CallbackSpec, CallRecord, DeliveryEntry, RecordingEntry
@@ -21,7 +23,7 @@ def dial(*nouns: str, more: str = "") -> str:
     return f"<Dial{more}>{''.join(nouns)}</Dial>"
 
 
-async def world(twiml: str, **settings: object) -> World:
+async def world(twiml: str, **settings: Any) -> World:
     made = World(twiml, **settings)
     await made.start()
     return made

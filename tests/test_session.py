@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ THREE = "<Dial{}><Sip>sip:alice@127.0.0.1</Sip><Sip>sip:bob@127.0.0.1</Sip><Sip>
 ALICE = "<Dial{}><Sip>sip:alice@127.0.0.1</Sip></Dial>"
 
 
-async def world(twiml: str, **dial: object) -> World:
+async def world(twiml: str, **dial: Any) -> World:
     made = World(twiml, **dial)
     await made.start()
     return made

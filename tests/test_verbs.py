@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.fakes import CALLER, T0, World
 class Verbs(World):
     """A call whose application answers `<Response/>` at /next."""
 
-    def __init__(self, twiml: str, **settings: object) -> None:
+    def __init__(self, twiml: str, **settings: Any) -> None:
         super().__init__(twiml, **settings)
         self.web.answers["http://app/next"] = "<Response><Pause length='60'/></Response>"
 
