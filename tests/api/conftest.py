@@ -12,7 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from routing.models import Account
+from routing.models import Account, Region
 from tests.api.wire import Wire
 from tests.rows import account as make_account
 
@@ -27,6 +27,8 @@ def fresh_cache() -> None:
 
 @pytest.fixture
 def account(db: None) -> Account:
+    # Tests with a live server end with empty tables, those that the migrations filled too.
+    Region.objects.get_or_create(code="us1", defaults={"location": "here", "is_default": True})
     return make_account()
 
 
