@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from calls.entries import CallRecord
 from calls.status import Direction, Status
@@ -205,7 +206,9 @@ class Child:
     async def _screen(self, done: Callable[[bool], None]) -> None:
         noun, leg = self.noun, self.leg
         assert isinstance(noun, twiml.Party) and noun.url
-        documents = Documents(self._services.web, self._log, self._application, leg.voice_parameters)
+        # No fallback: an apology that comes to its end would count as consent.
+        application = replace(self._application, fallback_url="")
+        documents = Documents(self._services.web, self._log, application, leg.voice_parameters)
         script = Script(self._services, leg, self.line, documents, self._log)
         try:
             end = await script.run(Goto(self._script.documents.absolute(noun.url), noun.method))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
 
@@ -112,6 +112,10 @@ class Documents:
     def application(self) -> Application:
         """Return the application whose documents these are."""
         return self._application
+
+    def fall_back_to(self, step: Goto) -> None:
+        """Ask this document from now on when another one cannot be had."""
+        self._application = replace(self._application, fallback_url=step.url, fallback_method=step.method)
 
     @property
     def url(self) -> str:

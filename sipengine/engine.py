@@ -170,6 +170,7 @@ class Engine:
             invite.authorization,
             transport=invite.transport,
             srtp=invite.srtp,
+            user=user,
         )
         match authenticate(self._directory, facts, self._secret, time.time()):
             case Peer(application, username):
@@ -321,7 +322,7 @@ class Engine:
 
 
 def _obey_parent(session: CallSession, command: QueuedCommand) -> tuple[bool, str]:
-    if session.parent.ended:
+    if session.ending:
         return False, "The call has ended already (error 21220)."
     if command.status == Status.CANCELED and session.parent.answered:
         return False, "The call is in progress: it can be completed, not canceled (error 21220)."
@@ -330,7 +331,8 @@ def _obey_parent(session: CallSession, command: QueuedCommand) -> tuple[bool, st
     if command.status:
         session.hang_up(f"Ended by {by}.", "operator")
         return True, "The call was ended."
-    session.redirect(_step(command))
+    fallback = Goto(command.fallback_url, command.fallback_method) if command.fallback_url else None
+    session.redirect(_step(command), fallback)
     return True, "The call goes on with another document."
 
 

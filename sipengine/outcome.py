@@ -53,7 +53,10 @@ def leg_reason(leg: Leg, error: str, bridged: bool) -> str:
         case Status.CANCELED if bridged:
             return "Another phone answered first."
         case Status.CANCELED:
-            return "The caller hung up before it answered."
+            who = {"caller": "The caller hung up", "operator": "An operator ended it"}.get(
+                record.ended_by, "The call went on elsewhere"
+            )
+            return f"{who} before it answered."
         case _ if error:
             return f"Could not be called: {error}."
         case _ if record.sip_code == 0:

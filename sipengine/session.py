@@ -86,6 +86,7 @@ class CallSession:
         self._answered = asyncio.Event()
         self._ending = Done()
         self._ended_by = "engine"
+        self._leaving = False  # the parent leg was told to end
         self._last_dial: DialOutcome | None = None
         self._srtp = False  # whether the parent leg was offered encrypted media only
         self.in_setup = True
@@ -107,6 +108,7 @@ class CallSession:
         self.parent.move(Status.INITIATED, now)
         self._progress("initiated", now)
         self.log.save(self.parent)
+        self.in_setup = False  # it waits for a phone, not for a document
         self.log.event("leg.placed", leg=self.parent.record.sid, to=self.parent.record.to_address)
         self._connect = lambda: self._place(target, timeout)
         self._start(first, on_over)
@@ -187,17 +189,31 @@ class CallSession:
         if not self.parent.ended:
             self._parent_ended(Ended(self.parent.id or UNPLACED, time.time(), 0, by_peer=False, error=FORGOTTEN))
 
+    @property
+    def ending(self) -> bool:
+        """Say whether the parent leg has ended or is about to, whatever comes."""
+        return self._leaving or self.script.ending or self.parent.ended
+
     def hang_up(self, reason: str, ended_by: str = "engine") -> None:
         """End the call from outside: the operator asked, or the engine stops."""
+        if self.ending:
+            return
         self._ending = Done(480, Status.CANCELED, reason, How.GONE)
         self._ended_by = ended_by
         self._next = None
         self.script.ending = True
         self._interrupt()
 
-    def redirect(self, step: Goto | Inline) -> None:
-        """Go on with another document, whatever runs now; a leg that still rings does so once it is answered."""
+    def redirect(self, step: Goto | Inline, fallback: Goto | None = None) -> None:
+        """Go on with another document, whatever runs now; a leg that still rings does so once it is answered.
+
+        `fallback` is asked in place of the application's own fallback URL from now on.
+        """
+        if self.ending:
+            return
         self._next = step
+        if fallback is not None:
+            self.script.documents.fall_back_to(fallback)
         if self._connect is None:
             self._interrupt()
 
@@ -219,6 +235,7 @@ class CallSession:
         leg = self.parent
         if leg.ended:
             return
+        self._leaving = True
         if leg.id is None:
             self._parent_ended(Ended(UNPLACED, time.time(), 0, by_peer=False))
         elif leg.answered or not leg.inbound:
@@ -263,7 +280,8 @@ class CallSession:
         self._services.callbacks.progress(self.parent, event, when, done)
 
     def _mark_answered(self, when: float) -> None:
-        if not self.parent.answered and not self.parent.ended:
+        # A 200 that crosses our CANCEL changes nothing (RFC 3261 §15).
+        if not self.parent.answered and not self.ending:
             self.in_setup = False
             self.parent.record.sip_code = 200
             self._move_parent(Status.IN_PROGRESS, when, "answered")
@@ -312,7 +330,7 @@ class CallSession:
             return Status.COMPLETED
         if self.parent.inbound:
             return Status.CANCELED if event.by_peer else self._ending.status
-        if not event.by_peer and not event.error:
+        if self._leaving or not (event.by_peer or event.error):
             return self._ending.status
         status = status_from_sip(event.code, self._services.dial.table)
         return Status.FAILED if status is Status.COMPLETED else status
@@ -368,9 +386,9 @@ class CallSession:
         route = answer.headers.get("x-cordboard-route", "")
         group = answer.headers.get("x-cordboard-group", "")
         record = self.parent.record
-        if route.isdigit():
+        if route.isdecimal():
             record.route_id = int(route)
-        if group.isdigit():
+        if group.isdecimal():
             record.group_id = int(group)
         if route or group:
             self.log.save(self.parent)

@@ -83,6 +83,7 @@ class RecordRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_SECONDS):
                 await recorder.closed.wait()
+        recorder.finish()  # the phone may have forgotten to say so
         seconds = recorder.seconds
         script.log.event("record.done", seconds=seconds, finished_on=self._ended.result() if self._ended.done() else "")
         if silent or not seconds:
