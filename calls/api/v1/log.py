@@ -228,7 +228,7 @@ class Recordings(Reading):
     orders = {"start_time": "start_time"}
     default_order = "-start_time"
 
-    def destroy(self, request: Request, pk: str = "") -> Response:
+    def destroy(self, request: Request, pk: str = "", **_: Any) -> Response:
         """Delete the row and the sound, for good; refused while it is being recorded or made."""
         try:
             remove_recording(self.get_object())

@@ -153,7 +153,7 @@ class RingGroups(GroupBulk, Writing):
         response["ETag"] = etag(row)
         return response
 
-    def retrieve(self, request: Request, pk: str = "") -> Response:
+    def retrieve(self, request: Request, pk: str = "", **_: Any) -> Response:
         """Answer with one; 304 if it is as If-None-Match says."""
         group = self.get_object()
         if names(request.headers.get("If-None-Match", ""), etag(group)):

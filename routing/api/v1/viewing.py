@@ -117,12 +117,12 @@ def _may_be_key(model: type[Model], text: str) -> bool:
 class Reading(ApiView):
     """GET of the list and of one."""
 
-    def list(self, request: Request) -> Response:
+    def list(self, request: Request, **_: Any) -> Response:
         """Answer with a page."""
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(rows, many=True).data)
 
-    def retrieve(self, request: Request, pk: str = "") -> Response:
+    def retrieve(self, request: Request, pk: str = "", **_: Any) -> Response:
         """Answer with one."""
         return self.shown(self.get_object())
 
@@ -134,7 +134,7 @@ class Reading(ApiView):
 class Writing(Reading):
     """All of it: POST, PUT, PATCH and DELETE too; each in one transaction."""
 
-    def create(self, request: Request) -> Response:
+    def create(self, request: Request, **_: Any) -> Response:
         """Make one."""
 
         def act() -> Response:
@@ -144,7 +144,7 @@ class Writing(Reading):
 
         return once(request, act)
 
-    def update(self, request: Request, pk: str = "", partial: bool = False) -> Response:
+    def update(self, request: Request, pk: str = "", partial: bool = False, **_: Any) -> Response:
         """Change one; the fields that it must have must be given."""
         with transaction.atomic():
             row = self.locked()
@@ -153,11 +153,11 @@ class Writing(Reading):
             serializer.is_valid(raise_exception=True)
             return self.shown(self.fresh(serializer.save().pk))
 
-    def partial_update(self, request: Request, pk: str = "") -> Response:
+    def partial_update(self, request: Request, pk: str = "", **_: Any) -> Response:
         """Change what is given of one."""
         return self.update(request, pk, partial=True)
 
-    def destroy(self, request: Request, pk: str = "") -> Response:
+    def destroy(self, request: Request, pk: str = "", **_: Any) -> Response:
         """Delete one; refused while something needs it."""
         with transaction.atomic():
             row = self.locked()
