@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -315,7 +316,13 @@ class TestDial:
         assert made.last("a").status == "failed"
         assert 13254 in made.codes()
 
-    async def test_a_leg_of_unknown_host_is_canceled_when_the_caller_leaves_meanwhile(self) -> None:
+    async def test_a_leg_of_unknown_host_is_canceled_when_the_caller_leaves_meanwhile(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def never(*args: object) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
         made = await world("<Dial><Sip>sip:a@no-such-host.invalid</Sip></Dial>")
         await made.ends("caller")
         await made.settle()
