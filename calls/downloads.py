@@ -82,12 +82,6 @@ def open_audio(recording: Recording, extension: str, channels: int | None = None
     return Audio(_made(recording, source, extension, wanted), CONTENT_TYPES[extension], etag, name)
 
 
-def forget(sid: str) -> None:
-    """Delete what was made of a recording that is gone."""
-    for path in Path(settings.DOWNLOAD_CACHE_DIR).glob(f"{sid}-*"):
-        path.unlink(missing_ok=True)
-
-
 def _kept_file(recording: Recording) -> Path:
     root = Path(settings.RECORDINGS_DIR).resolve()
     path = (root / recording.file).resolve()

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from calls import delivery, downloads, retries, wav, webhooks
+from calls import delivery, retries, wav, webhooks
 from calls.entries import DeliveryEntry
 from calls.models import Call, CallEvent, Notification, Recording
 from routing.errors import lookup
@@ -43,34 +43,6 @@ class Part:
 
     channel: int
     path: Path
-
-
-WRONG_STATE = 21220
-_FINAL = (Recording.Status.COMPLETED, Recording.Status.ABSENT, Recording.Status.FAILED)
-
-
-class Growing(Exception):
-    """A recording that cannot be deleted, because it is not finished yet."""
-
-
-def delete(recording: Recording) -> None:
-    """Delete a finished recording, its files, and what was made of them; raise `Growing` if it is not finished.
-
-    The row goes first: a crash in between leaves a file that nothing names, and not a row without its file.
-    """
-    final, sid = path_of(recording) if recording.file else None, recording.pk
-    parts = list(recording.files)
-    if not Recording.objects.filter(pk=sid, status__in=_FINAL).delete()[0]:
-        raise Growing(f"Recording {sid} is not finished ({recording.status}): delete it when it is.")
-
-    def delete_files() -> None:
-        if final is not None:
-            final.unlink(missing_ok=True)
-        _delete(parts)
-        downloads.forget(sid)
-        log.info("recording=%s deleted", sid)
-
-    transaction.on_commit(delete_files, robust=True)
 
 
 def path_of(recording: Recording) -> Path:

@@ -186,6 +186,9 @@ class PjsipPhone:
     def record_without(self, recorder: int, channel: int, leg: LegId) -> None:
         self._do(self._audio.record_without, recorder, channel, leg)
 
+    def record_heard(self, recorder: int, channel: int, leg: LegId, heard: bool = True) -> None:
+        self._do(self._audio.record_heard, recorder, channel, leg, heard)
+
     def stop_recording(self, recorder: int) -> None:
         self._do(self._audio.stop_recording, recorder)
 

@@ -62,6 +62,7 @@ class _Wishes:
     pairs: set[tuple[LegId, LegId]] = field(default_factory=set)
     sources: set[int] = field(default_factory=set)
     recorders: set[int] = field(default_factory=set)
+    heard_by: set[tuple[int, int]] = field(default_factory=set)  # (recorder, channel) that get all it hears
     ears: int = 0  # who measures its level
 
 
@@ -124,9 +125,12 @@ class Mixer:
 
     def forget(self, leg: LegId) -> None:
         """Drop a leg that has ended; the bridge itself lets go of its port."""
-        wishes = self._wishes.pop(leg, None)
+        wishes = self._wishes.get(leg)
         if wishes is None:
             return
+        for number, channel in tuple(wishes.heard_by):
+            self.record_heard(number, channel, leg, False)
+        del self._wishes[leg]
         for pair in wishes.pairs:
             other = pair[0] if pair[1] == leg else pair[1]
             if other in self._wishes:
@@ -151,10 +155,11 @@ class Mixer:
             for leg in pair:
                 if leg in self._wishes:
                     self._wishes[leg].pairs.discard(pair)
-            source, sink = self._media_of(pair[0]), self._media_of(pair[1])
-            if source is not None and sink is not None:
-                with contextlib.suppress(pj.Error):
-                    source.stopTransmit(sink)
+            source = self._media_of(pair[0])
+            if source is not None:
+                for sink in self._sinks(pair[1]):
+                    with contextlib.suppress(pj.Error):
+                        source.stopTransmit(sink)
 
     def play(self, leg: LegId, number: int, path: str, loop: bool) -> None:
         """Play a WAV file to a leg; what cannot be played is done at once."""
@@ -199,9 +204,8 @@ class Mixer:
             return
         self._sources[number] = _Source(leg, source)
         self._wishes[leg].sources.add(number)
-        media = self._media_of(leg)
-        if media is not None:
-            _transmit(source, media)
+        for sink in self._sinks(leg):
+            _transmit(source, sink)
 
     def stop(self, number: int) -> None:
         """Stop a player or a tone."""
@@ -257,6 +261,25 @@ class Mixer:
             with contextlib.suppress(pj.Error):
                 media.stopTransmit(recorder.files[channel])
 
+    def record_heard(self, number: int, channel: int, leg: LegId, wanted: bool) -> None:
+        """Record in one channel also all that a leg hears, or no longer."""
+        recorder = self._recorders.get(number)
+        if recorder is None or not self._alive(leg) and wanted:
+            return
+        wishes, file = self._wishes[leg], recorder.files[channel]
+        speakers = (self._media_of(speaker) for speaker, listener in wishes.pairs if listener == leg)
+        heard = [*speakers, *(self._sources[source].media for source in wishes.sources)]
+        if wanted:
+            wishes.heard_by.add((number, channel))
+        else:
+            wishes.heard_by.discard((number, channel))
+        for media in heard:
+            if media is not None and wanted:
+                _transmit(media, file)
+            elif media is not None:
+                with contextlib.suppress(pj.Error):
+                    media.stopTransmit(file)
+
     def measure(self, leg: LegId, wanted: bool) -> None:
         """Let the level of a leg be measured, or no longer."""
         if not self._alive(leg):
@@ -288,13 +311,22 @@ class Mixer:
             return
         for leg in set().union(*recorder.legs):
             self._wishes[leg].recorders.discard(number)
+        for wishes in self._wishes.values():
+            wishes.heard_by = {one for one in wishes.heard_by if one[0] != number}
         recorder.files.clear()  # the last reference: the library writes the header and closes the file
         self._post(RecordClosed(number))
 
     def _connect(self, speaker: LegId, listener: LegId) -> None:
-        source, sink = self._media_of(speaker), self._media_of(listener)
-        if source is not None and sink is not None:
-            _transmit(source, sink)
+        source = self._media_of(speaker)
+        if source is not None:
+            for sink in self._sinks(listener):
+                _transmit(source, sink)
+
+    def _sinks(self, listener: LegId) -> list[Any]:
+        """Return where goes what a leg is to hear: to its own port, if it has one, and into what records it."""
+        media, wishes = self._media_of(listener), self._wishes.get(listener)
+        files = [self._recorders[number].files[channel] for number, channel in wishes.heard_by] if wishes else []
+        return files if media is None else [media, *files]
 
 
 def _transmit(source: Any, sink: Any) -> None:

@@ -253,6 +253,9 @@ class Phone(Protocol):
     def record_without(self, recorder: int, channel: int, leg: LegId) -> None:
         """Take a leg out of one channel of a running recorder."""
 
+    def record_heard(self, recorder: int, channel: int, leg: LegId, heard: bool = True) -> None:
+        """Record in one channel also all that a leg hears, whatever it is joined with or played, or no longer."""
+
     def stop_recording(self, recorder: int) -> None:
         """Close the recorder's files; `RecordClosed` follows."""
 

@@ -1,6 +1,6 @@
-"""asyncio: one recording while it grows: its files on the phone, its row, its first callback, its end.
+"""asyncio: one recording while it grows: its files on the phone, its row, its first callback, its pauses, its end.
 
-`<Dial record>`, `<Record>` and a conference's recording are all one of these.
+`<Dial record>`, `<Record>`, a conference's recording and one that was asked for through the API are all one of these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ HEADER_BYTES = 44
 
 
 class Recorder:
-    """One recording of a call. `groups` are the legs of each channel; `own(number, handler)` routes its events here."""
+    """One recording of a call. `groups` are the legs of each channel; `own(number, handler)` routes its events here.
+
+    `heard` is the channel that gets all that a leg hears, and the leg. `sid` is drawn unless it is given.
+    """
 
     def __init__(
         self,
@@ -41,15 +44,22 @@ class Recorder:
         trim: bool = False,
         callback: CallbackSpec | None = None,
         conference_sid: str = "",
+        heard: tuple[int, LegId] | None = None,
+        sid: str = "",
     ) -> None:
         self._phone = phone
         self._log = log
         self._public_url = public_url
         self.closed = asyncio.Event()
-        sid = new_sid("RE")
+        sid = sid or new_sid("RE")
         files = [folder / f"{sid}-{channel + 1}.part.wav" for channel in range(len(groups))]
+        self._heard = heard
+        self._legs = {(channel, leg) for channel, group in enumerate(groups) for leg in group}
+        self._paused = self._stopping = False
         self._number = phone.record(groups, files)
         own(self._number, self.on_event)
+        if heard is not None:
+            phone.record_heard(self._number, *heard)
         self.entry = RecordingEntry(
             sid=sid,
             account_sid=call.account_sid,
@@ -64,6 +74,7 @@ class Recorder:
             callback=callback,
             conference_sid=conference_sid,
         )
+        log.recorders.append(self)
         log.entry(self.entry)
         callbacks.recording(self.entry)
         log.event("recording.started", self.entry.start_time, recording=sid, channels=len(groups))
@@ -91,15 +102,47 @@ class Recorder:
 
     def also(self, channel: int, leg: LegId) -> None:
         """Record one leg more."""
-        self._phone.record_also(self._number, channel, leg)
+        self._legs.add((channel, leg))
+        if not self._paused:
+            self._phone.record_also(self._number, channel, leg)
 
     def without(self, channel: int, leg: LegId) -> None:
         """Record one leg less."""
-        self._phone.record_without(self._number, channel, leg)
+        self._legs.discard((channel, leg))
+        if not self._paused:
+            self._phone.record_without(self._number, channel, leg)
+
+    def pause(self) -> None:
+        """Record silence until `resume`."""
+        if self._paused or self._stopping:
+            return
+        self._paused = True
+        for channel, leg in sorted(self._legs):
+            self._phone.record_without(self._number, channel, leg)
+        if self._heard is not None:
+            self._phone.record_heard(self._number, *self._heard, heard=False)
+        self._changed("paused", "recording.paused")
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        if not self._paused or self._stopping:
+            return
+        self._paused = False
+        for channel, leg in sorted(self._legs):
+            self._phone.record_also(self._number, channel, leg)
+        if self._heard is not None:
+            self._phone.record_heard(self._number, *self._heard)
+        self._changed("in-progress", "recording.resumed")
+
+    def _changed(self, status: str, event: str) -> None:
+        self.entry = replace(self.entry, status=status)
+        self._log.event(event, recording=self.sid)
+        self._log.entry(self.entry)
 
     def stop(self) -> None:
         """Close the files; `closed` is set when that is done."""
-        if not self.over:
+        if not self.over and not self._stopping:
+            self._stopping = True
             self._phone.stop_recording(self._number)
 
     def on_event(self, event: Event) -> None:

@@ -9,9 +9,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from calls.entries import CallRecord, Entry, EventEntry, NoteEntry
+from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry
 from calls.status import TERMINAL, Direction, Status, advance
 from calls.webhooks import Headers, VoiceCall, voice_parameters
 from routing.errors import lookup
@@ -107,13 +107,32 @@ class Leg:
         return True
 
 
+class Growing(Protocol):
+    """What a call needs to know of a recording that runs."""
+
+    entry: RecordingEntry
+
+    @property
+    def over(self) -> bool: ...
+
+    def stop(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
 class CallLog:
-    """Writes one call's records, timeline and notes. The timeline is the parent's: child legs are named in it."""
+    """Writes one call's records, timeline and notes. The timeline is the parent's: child legs are named in it.
+
+    `recorders` are the recordings that the call has begun, oldest first.
+    """
 
     def __init__(self, put: Callable[[Entry], None], parent: CallRecord) -> None:
         self._put = put
         self._parent = parent
         self._number = 0
+        self.recorders: list[Growing] = []
 
     def save(self, leg: Leg) -> None:
         """Write the leg's record as it is now."""
@@ -173,3 +192,9 @@ class CallLog:
     def entry(self, entry: Entry) -> None:
         """Write any other entry of this call."""
         self._put(entry)
+
+    def stop_recording(self, call_sid: str) -> None:
+        """End the recordings of a leg that is over; a conference's goes on with the others."""
+        for recorder in self.recorders:
+            if recorder.entry.call_sid == call_sid and not recorder.entry.conference_sid:
+                recorder.stop()

@@ -111,6 +111,9 @@ class FakePhone:
     def record_without(self, recorder: int, channel: int, leg: LegId) -> None:
         self._note("record without", channel, leg)
 
+    def record_heard(self, recorder: int, channel: int, leg: LegId, heard: bool = True) -> None:
+        self._note("record heard" if heard else "record unheard", channel, leg)
+
     def stop_recording(self, recorder: int) -> None:
         self._note("stop recording")
         self.post(RecordClosed(recorder))

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from calls import recording_command, recordings
+from calls import recording_command
 from calls.api.asked import (
     CallRecordingFilters,
     NewRecording,
@@ -20,8 +20,9 @@ from calls.api.asked import (
 )
 from calls.api.bodies import CallRecordingBody, RecordingBody
 from calls.api.calls import OfCall, asker, named
-from calls.command import CommandError
+from calls.command import WRONG_STATE, CommandError
 from calls.models import Command, Recording
+from calls.removal import StillInUse, remove_recording
 from routing.api.errors import ApiError, not_found
 from routing.api.views import CreateView, DeleteView, FetchView, ListView, Rows, UpdateView
 
@@ -43,9 +44,9 @@ class RecordingRows(Rows[Recording]):
     def remove(self, row: Recording) -> None:
         """Delete a recording and its files."""
         try:
-            recordings.delete(row)
-        except recordings.Growing as error:
-            raise ApiError(recordings.WRONG_STATE, str(error)) from None
+            remove_recording(row)
+        except StillInUse as error:
+            raise ApiError(WRONG_STATE, str(error)) from None
 
 
 class Recordings(RecordingRows, ListView[Recording]):
