@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from calls.entries import NoteEntry
+from calls.entries import CallRecord, NoteEntry
 from calls.webclient import Fetched
 from sipengine.documents import Inline
-from sipengine.ports import Digit, Ended, Headers, Held, Referred, Ringing
+from sipengine.ports import Digit, Ended, Event, Headers, Held, Referred, Ringing
 from tests.fakes import CALLER, T0, World
 from tests.storm import JumpingLoop, Step, Storm, run
 
@@ -97,6 +97,27 @@ class TestCommandsThatComeTooLate:
     def test_a_leg_that_was_given_up_cannot_be_redirected(self) -> None:
         made = storm([f"<Dial>{ALICE}{BOB}</Dial>"], Step("answers", 0), Step("redirected", 2), Step("completed", 2))
         assert made.commanded["redirected"] == made.commanded["completed"] == 0
+        assert made.faults == []
+
+    def test_a_call_that_was_ended_cannot_be_redirected_in_the_same_moment(self) -> None:
+        made = storm(["<Pause length='60'/>"], Step("completed", turns=0), Step("redirected"))
+        assert (made.commanded["completed"], made.commanded["redirected"]) == (1, 0)
+        assert made.phone.commands("refuse") == [(CALLER, 480)]
+        assert len(made.web.asked) == 1
+
+    @pytest.mark.parametrize("what", ["redirected", "completed"])
+    def test_a_call_that_was_refused_already_stays_so(self, what: str) -> None:
+        made = storm(["<Reject reason='busy'/>"], Step(what))
+        assert made.commanded[what] == 0
+        assert [e.status for e in made.world.entries if isinstance(e, CallRecord)][-1] == "busy"
+        assert made.faults == []
+
+    @pytest.mark.parametrize("what", ["canceled", "waits"])
+    def test_a_200_that_crosses_our_cancel_is_no_answer(self, what: str) -> None:
+        made = storm(["<Say>Hello</Say>"], Step(what, code=3000), Step("answers"), Step("waits", code=100), out=True)
+        status = "canceled" if what == "canceled" else "no-answer"
+        assert [e.status for e in made.world.entries if isinstance(e, CallRecord)][-1] == status
+        assert "in-progress" not in [dict(one.parameters)["CallStatus"] for one in made.world.sent]
         assert made.faults == []
 
 
@@ -269,3 +290,20 @@ class TestTheTimeLimit:
             Step("waits", code=1000),
         )
         assert [e for e in made.world.entries if isinstance(e, NoteEntry)] == []
+
+
+class TestRecordings:
+    """The worker may look at a recording only when its last buffer is written."""
+
+    async def test_a_call_is_over_when_its_recording_is_closed(self) -> None:
+        made = await world(f'<Dial record="record-from-answer">{ALICE}</Dial>')
+        closed: list[Event] = []
+        made.phone.post = closed.append
+        await made.answers("alice")
+        await made.ends("alice")
+        await made.ends("caller", 200, by_peer=False)
+        assert made.recordings() == ["in-progress"]
+        assert not made.over
+        await made.event(closed[0])
+        assert made.recordings() == ["in-progress", "processing"]
+        assert made.over
