@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,6 +58,7 @@ class Asked:
     method: str
     form: dict[str, str]
     headers: dict[str, str]
+    time: float = field(default_factory=time.time)
 
 
 @dataclass
@@ -336,6 +338,23 @@ class Lab:
     def call(self, *steps: str, transport: str = "u1", login: tuple[str, str] | None = None) -> Sipp:
         """Start a caller to the number."""
         return self.peers.caller(self.engine.address, self.number, *steps, transport=transport, login=login)
+
+    @property
+    def uri(self) -> str:
+        """The address of the number."""
+        return f"sip:{self.number}@{self.engine.address}"
+
+    def sid(self) -> str:
+        """Wait for the call's first request and return its CallSid."""
+
+        def asked() -> list[str]:
+            return [
+                one.form["CallSid"]
+                for one in self.server.requests("/voice")
+                if one.form["To"].startswith(f"sip:{self.number}@")
+            ]
+
+        return until(asked, what=f"the request for the call to {self.number}")[0]
 
     def log(self) -> dict[str, Any]:
         """Wait for the end of the call in the log; its row, with its legs as `legs`."""

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from sipengine.ports import PlayDone, RecordClosed
+from tests.sip.harness import Lab
+from tests.sip.sipp import until
 from tests.sip.softphones import Softphone, Softphones
 from tests.sip.sound import tone, tone_dbfs
 from tests.sip.switch import Switch
+from tests.sip.test_media import finished
 
 TONES = (400, 700, 1000)  # Hz: one each
 HEARD, SILENT = -30, -50  # dB
@@ -127,3 +130,66 @@ class TestRecorder:
         assert tone_dbfs(file, TONES[0]) > HEARD - 12
         for leg in legs:
             exchange.do("hangup", leg)
+
+
+class TestThroughTheEngine:
+    """`<Dial>` between codecs (the defaults offer all of them)."""
+
+    @pytest.mark.parametrize(("one", "other"), [("opus", "PCMU"), ("G722", "PCMA"), ("opus", "G722")])
+    def test_a_dial_joins_two_codecs(self, lab: Lab, softphones: Softphones, one: str, other: str) -> None:
+        phone = softphones.phone("--answer", "0", "--tone", "1000", "--codecs", other)
+        lab.dial(phone.uri)
+        caller = softphones.caller(lab.uri, "--tone", "400", "--codecs", one)
+        caller.wait("answered")
+        phone.wait("answered")
+        assert [hears(peer) for peer in (caller, phone)] == [{1000}, {400}]
+        caller.stop()
+
+
+class TestConference:
+    """Twilio's `<Conference>`: everybody hears everybody else."""
+
+    def join(self, lab: Lab, softphones: Softphones, hertz: int, attributes: str = "") -> Softphone:
+        """Let a caller with a tone into the conference of this test, and wait until it is in."""
+        lab.twiml(f'<Dial><Conference beep="false" {attributes}>room-{lab.number}</Conference></Dial>')
+        caller = softphones.caller(lab.uri, "--tone", str(hertz))
+        caller.wait("answered")
+        return caller
+
+    def test_each_of_three_hears_the_other_two_and_not_itself(self, lab: Lab, softphones: Softphones) -> None:
+        callers = [self.join(lab, softphones, hertz) for hertz in TONES]
+        assert [hears(caller) for caller in callers] == [{700, 1000}, {400, 1000}, {400, 700}]
+        for caller, own in zip(callers, TONES, strict=True):
+            assert tone_dbfs(caller.heard, own, last=1.0) < SILENT
+        callers[0].stop()
+        assert [hears(caller) for caller in callers[1:]] == [{1000}, {700}]
+
+    def test_a_muted_caller_hears_and_is_not_heard(self, lab: Lab, softphones: Softphones) -> None:
+        callers = [
+            self.join(lab, softphones, hertz, attributes)
+            for hertz, attributes in zip(TONES, ("", "", 'muted="true"'), strict=True)
+        ]
+        assert [hears(caller) for caller in callers] == [{700}, {400}, {400, 700}]
+
+    def test_a_conference_of_three_codecs(self, lab: Lab, softphones: Softphones) -> None:
+        lab.twiml(f'<Dial><Conference beep="false">room-{lab.number}</Conference></Dial>')
+        callers = [
+            softphones.caller(lab.uri, "--tone", str(hertz), "--codecs", codec)
+            for hertz, codec in zip(TONES, ("opus", "G722", "PCMA"), strict=True)
+        ]
+        for caller in callers:
+            caller.wait("answered")
+        assert [hears(caller) for caller in callers] == [{700, 1000}, {400, 1000}, {400, 700}]
+
+    def test_it_is_recorded_as_one(self, lab: Lab, softphones: Softphones) -> None:
+        callers = [self.join(lab, softphones, hertz, 'record="record-from-start"') for hertz in TONES]
+        callers[0].listen(callers[0].seconds + 2.0)
+        for caller in callers:
+            caller.stop()
+        lab.log()
+        rows = until(
+            lambda: lab.engine.rows("SELECT * FROM calls_recording WHERE conference_sid<>'' AND status<>'in-progress'"),
+            what="the conference's recording",
+        )
+        done = finished(lab.engine, rows[-1]["sid"])[0].path
+        assert all(tone_dbfs(done, hertz, last=1.5) > HEARD - 6 for hertz in TONES)

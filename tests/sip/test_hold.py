@@ -251,9 +251,7 @@ class TestOverTheBridge:
     def test_who_held_is_not_put_on_hold_in_return(self, lab: Lab, softphones: Softphones) -> None:
         phone = softphones.phone("--answer", "0")
         lab.dial(phone.uri)
-        caller = softphones.caller(
-            f"sip:{lab.number}@{lab.engine.address}", "--at", "0.5:hold", "--at", "1.2:unhold", "--hangup", "2"
-        )
+        caller = softphones.caller(lab.uri, "--at", "0.5:hold", "--at", "1.2:unhold", "--hangup", "2")
         caller.wait("exit")
         phone.wait("ended")
         assert [told.event for told in phone.told("held", "unheld")] == ["held", "unheld"]
@@ -262,9 +260,7 @@ class TestOverTheBridge:
     def test_both_hear_each_other_afterwards(self, lab: Lab, softphones: Softphones) -> None:
         phone = softphones.phone("--answer", "0", "--tone", str(CALLEE))
         lab.dial(phone.uri, record="record-from-answer-dual")
-        caller = softphones.caller(
-            f"sip:{lab.number}@{lab.engine.address}", "--tone", str(CALLER), "--at", "1:hold", "--at", "2:unhold"
-        )
+        caller = softphones.caller(lab.uri, "--tone", str(CALLER), "--at", "1:hold", "--at", "2:unhold")
         caller.wait("answered")
         phone.wait("unheld")
         for one in (caller, phone):

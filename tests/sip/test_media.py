@@ -133,7 +133,11 @@ class Recorded:
 def recorded(engine: Engine, *sids: str) -> list[Recorded]:
     """Let the worker finish the recordings of these calls."""
     rows = [engine.recordings(sid)[0] for sid in sids]
-    names = [row["sid"] for row in rows]
+    return finished(engine, *(row["sid"] for row in rows))
+
+
+def finished(engine: Engine, *names: str) -> list[Recorded]:
+    """Let the worker finish these recordings."""
     engine.shell(f"from calls.tasks import finish_recording\nfor sid in {names!r}: finish_recording(sid)")
     found = [engine.rows("SELECT * FROM calls_recording WHERE sid=?", name)[0] for name in names]
     return [Recorded(row, engine.folder / "recordings" / row["file"]) for row in found]

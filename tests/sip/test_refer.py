@@ -207,7 +207,7 @@ class TestDialReferUrl:
         phone = lab.phone(*ANSWERS)
         lab.dial(phone, referUrl="/refer-caller")
         lab.server.serve("/refer-caller", f"<Response><Dial><Sip>{target.uri}</Sip></Dial></Response>".encode())
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--at", f"0.4:refer:{target.uri}")
+        caller = softphones.caller(lab.uri, "--at", f"0.4:refer:{target.uri}")
         told = lab.server.request("/refer-caller").form
         assert told["ReferTransferTarget"] == target.uri
         until(lambda: target.received("ACK"), what="the conversation with the target")

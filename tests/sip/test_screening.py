@@ -41,7 +41,7 @@ class TestAccepts:
         prompted.server.serve("/screen", b"<Response><Play>/prompt.wav</Play></Response>")
         phone = softphones.phone("--answer", "0", "--tone", str(CALLEE))
         prompted.dial(phone.uri, sip='url="/screen"', answerOnBridge="true")
-        caller = softphones.caller(f"sip:{prompted.number}@{prompted.engine.address}", "--tone", str(CALLER))
+        caller = softphones.caller(prompted.uri, "--tone", str(CALLER))
         answered, bridged = phone.wait("answered").time, caller.wait("answered").time
         assert bridged - answered > 0.9
         caller.listen(caller.seconds + 1.5)
@@ -65,7 +65,7 @@ class TestAccepts:
         prompted.server.serve("/screen-long", b'<Response><Play loop="3">/prompt.wav</Play></Response>')
         phone = softphones.phone("--answer", "0", "--tone", str(CALLEE))
         prompted.dial(phone.uri, sip='url="/screen-long"')
-        caller = softphones.caller(f"sip:{prompted.number}@{prompted.engine.address}")
+        caller = softphones.caller(prompted.uri)
         phone.wait("answered")
         caller.listen(caller.seconds + 1.2)
         assert tone_dbfs(caller.heard, 440) > HEARD
@@ -117,7 +117,7 @@ class TestDeclines:
         phone = softphones.phone("--answer", "0", "--hangup", "0.3")
         prompted.dial(phone.uri, sip='url="/screen-bye"', action="/screened")
         prompted.server.serve("/screened", b"<Response/>")
-        caller = softphones.caller(f"sip:{prompted.number}@{prompted.engine.address}")
+        caller = softphones.caller(prompted.uri)
         caller.wait("exit")
         assert prompted.server.request("/screened", CallSid=prompted.log()["sid"]).form["DialBridged"] == "false"
 
@@ -135,7 +135,7 @@ class TestSound:
         prompted.server.serve("/screen-early", b"<Response/>")
         phone = softphones.phone("--early-media", "--tone", str(CALLEE))
         prompted.dial(phone.uri, sip='url="/screen-early"', answerOnBridge="true")
-        caller = softphones.caller(f"sip:{prompted.number}@{prompted.engine.address}")
+        caller = softphones.caller(prompted.uri)
         caller.listen(1.0)
         caller.stop()
         assert dominant_frequency(caller.heard) == pytest.approx(CALLEE, abs=5)

@@ -154,7 +154,7 @@ class TestSipNoun:
     def test_encrypted_and_plain_hear_each_other(self, lab: Lab, softphones: Softphones, secure: str) -> None:
         phone = softphones.phone("--answer", "0", "--hangup", "2", "--tone", str(THEM), "--srtp", "mandatory")
         lab.dial(f"{phone.uri};secure={secure}")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--tone", str(US))
+        caller = softphones.caller(lab.uri, "--tone", str(US))
         caller.wait("exit")
         phone.stop()
         assert dominant_frequency(phone.heard) == pytest.approx(US, abs=5)

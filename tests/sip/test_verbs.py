@@ -23,7 +23,7 @@ class TestGather:
     def test_digits_by_rtp_events(self, lab: Lab, softphones: Softphones) -> None:
         lab.twiml('<Gather numDigits="4" action="/gathered-rtp"/>')
         lab.server.serve("/gathered-rtp", b"<Response><Hangup/></Response>")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--at", "0.3:digits:12*9")
+        caller = softphones.caller(lab.uri, "--at", "0.3:digits:12*9")
         assert lab.server.request("/gathered-rtp").form["Digits"] == "12*9"
         caller.wait("exit")
 
@@ -49,7 +49,7 @@ class TestGather:
         lab.server.serve("/chosen.wav", tone(700, 2.0), kind="audio/wav")
         lab.twiml('<Gather numDigits="1" action="/chosen"><Play>/menu.wav</Play></Gather>')
         lab.server.serve("/chosen", b"<Response><Play>/chosen.wav</Play></Response>")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--at", "1:digits:5")
+        caller = softphones.caller(lab.uri, "--at", "1:digits:5")
         answered = caller.wait("answered").time
         assert caller.wait("ended").time - answered < 6
         caller.stop()
@@ -83,7 +83,7 @@ class TestRecord:
     def test_the_caller_hears_a_beep_and_is_recorded_until_silence(self, lab: Lab, softphones: Softphones) -> None:
         lab.twiml('<Record timeout="2" action="/recorded"/>')
         lab.server.serve("/recorded", b"<Response><Hangup/></Response>")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--tone", "440", "--at", "3:tone:0")
+        caller = softphones.caller(lab.uri, "--tone", "440", "--at", "3:tone:0")
         told = lab.server.request("/recorded").form
         caller.wait("exit")
         assert 3 <= int(told["RecordingDuration"]) <= 5
@@ -95,7 +95,7 @@ class TestRecord:
     def test_without_a_beep_the_caller_hears_nothing(self, lab: Lab, softphones: Softphones) -> None:
         lab.twiml('<Record timeout="1" playBeep="false" action="/quietly"/>')
         lab.server.serve("/quietly", b"<Response><Hangup/></Response>")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--tone", "440", "--at", "1.5:tone:0")
+        caller = softphones.caller(lab.uri, "--tone", "440", "--at", "1.5:tone:0")
         lab.server.request("/quietly")
         caller.wait("exit")
         assert level_dbfs(caller.heard) < -70
@@ -103,14 +103,14 @@ class TestRecord:
     def test_a_key_ends_it_and_is_told(self, lab: Lab, softphones: Softphones) -> None:
         lab.twiml('<Record finishOnKey="#" action="/finished"/>')
         lab.server.serve("/finished", b"<Response><Hangup/></Response>")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--tone", "440", "--at", "2:digits:#")
+        caller = softphones.caller(lab.uri, "--tone", "440", "--at", "2:digits:#")
         assert lab.server.request("/finished").form["Digits"] == "#"
         caller.wait("exit")
 
     def test_who_hangs_up_has_left_a_message(self, lab: Lab, softphones: Softphones) -> None:
         lab.twiml('<Record action="/left"/>')
         lab.server.serve("/left", b"<Response/>")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}", "--tone", "440", "--hangup", "2.5")
+        caller = softphones.caller(lab.uri, "--tone", "440", "--hangup", "2.5")
         caller.wait("exit")
         told = lab.server.request("/left").form
         assert (told["Digits"], told["CallStatus"]) == ("hangup", "completed")
@@ -119,7 +119,7 @@ class TestRecord:
     def test_a_caller_who_says_nothing_leaves_no_message(self, lab: Lab, softphones: Softphones) -> None:
         lab.twiml('<Record timeout="1" action="/said"/><Redirect>/nothing-said</Redirect>')
         lab.server.serve("/nothing-said", b"<Response><Hangup/></Response>")
-        caller = softphones.caller(f"sip:{lab.number}@{lab.engine.address}")
+        caller = softphones.caller(lab.uri)
         caller.wait("exit")
         sid = lab.log()["sid"]
         assert lab.server.requests("/nothing-said", CallSid=sid)
