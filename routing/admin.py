@@ -71,7 +71,7 @@ class AccountAdmin(RemarkingAdmin[Account]):
     def draw_auth_token(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Replace the tokens: whoever signs with or checks against the old one must get the new one."""
         for account in queryset:
-            account.auth_token = new_auth_token()
+            account.auth_token, account.secondary_auth_token = new_auth_token(), ""
             account.save()
             self.log_change(request, account, "Drew a new auth token.")
             text = f"New auth token of {account} ({account.sid}), shown only now: {account.auth_token}"

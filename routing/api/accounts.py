@@ -102,7 +102,7 @@ class OneAccount(FetchView[Account], UpdateView[Account]):
 
     def row(self, *, lock: bool = False) -> Account:
         """Return the account in the path."""
-        return Account.objects.select_for_update().get(pk=self.account.pk) if lock else self.account
+        return Account.objects.select_for_update(no_key=True).get(pk=self.account.pk) if lock else self.account
 
     def change(self, row: Account, values: dict[str, Any]) -> None:
         """Rename it; suspend, close or revive a subaccount."""
@@ -151,7 +151,7 @@ class TokenView(Rows[Account], ApiView):
     def read_parameters(self) -> Account:
         """Read the parameters, and return the account, locked."""
         self.parameters.read(self.given())
-        self.account = Account.objects.select_for_update().get(pk=self.caller.account.pk)
+        self.account = Account.objects.select_for_update(no_key=True).get(pk=self.caller.account.pk)
         return self.account
 
 

@@ -97,7 +97,7 @@ class Mappings(MappingRows, ListView[Any], CreateView[Any]):
 
     def create(self, values: dict[str, Any]) -> Any:
         """Map a list of the account."""
-        SipDomain.objects.select_for_update().get(pk=self.domain.pk)
+        SipDomain.objects.select_for_update(no_key=True).get(pk=self.domain.pk)
         found = self.model._default_manager.filter(account=self.account, pk=values["sid"]).first()
         if found is None:
             name = next(iter(self.parameters().fields))

@@ -263,8 +263,14 @@ def body_of(request: Request) -> Given:
 
 
 def check_size(request: Request) -> None:
-    """Refuse a body over API_MAX_BODY before it is held in memory; raise `ApiError` 20413 (413)."""
-    stream, length = request._request, int(request.META.get("CONTENT_LENGTH") or 0)
+    """Refuse a body over API_MAX_BODY before it is held in memory; raise `ApiError` 20413 (413).
+
+    One without Content-Length, which Django would take for empty, is refused too: 20001 (411).
+    """
+    stream, text = request._request, request.META.get("CONTENT_LENGTH") or ""
+    if not text and "Transfer-Encoding" in request.headers:
+        raise ApiError(BAD_PARAMETER, "Send a Content-Length: bodies in chunks are not read.", status=411)
+    length = int(text) if text.isdecimal() and len(text) < 19 else 0
     if length <= settings.API_MAX_BODY:
         return
     left = min(length, _DRAINED)

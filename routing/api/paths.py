@@ -12,9 +12,9 @@ PREFIX = "/2010-04-01"
 
 
 class SidConverter:
-    """A SID as it stands in a path, well-formed or not: a view answers 404 for what it does not find."""
+    """What may be a SID in a path, well-formed or not: a view answers 404 for what it does not find."""
 
-    regex = r"[^/.]+"
+    regex = r"[0-9A-Za-z]{1,64}"
 
     def to_python(self, value: str) -> str:
         return value

@@ -87,7 +87,7 @@ class Rows(ApiView, Generic[_M]):
 
     def row(self, *, lock: bool = False) -> _M:
         """Return the row that the path names; raise `ApiError` 20404. `lock` it until the transaction ends."""
-        rows = self.rows().select_for_update(of=("self",)) if lock else self.rows()
+        rows = self.rows().select_for_update(of=("self",), no_key=True) if lock else self.rows()
         found = rows.filter(pk=self.kwargs["sid"]).first()
         if found is None:
             raise not_found(self.request)
@@ -181,7 +181,10 @@ class DeleteView(Rows[_M]):
 
 
 def check_room(owner: Model, rows: QuerySet[Any], most: int, code: int) -> None:
-    """Refuse to add to as many rows as the owner may have; the owner is locked, so that no two requests add at once."""
-    type(owner)._default_manager.select_for_update().get(pk=owner.pk)
+    """Refuse to add to as many rows as the owner may have.
+
+    The owner is locked, so that no two requests add at once; rows that refer to it can still be written (`no_key`).
+    """
+    type(owner)._default_manager.select_for_update(no_key=True).get(pk=owner.pk)
     if rows.count() >= most:
         raise ApiError(code)

@@ -77,6 +77,15 @@ class TestNumbersAndApplications:
         assert Application.objects.count() == 1
 
 
+class TestTokens:
+    def test_a_new_token_takes_the_secondary_one_away(self, admin_client: HttpClient, account: Account) -> None:
+        account.secondary_auth_token = "1" * 32
+        account.save()
+        admin_client.post(changelist("account"), {"action": "draw_auth_token", "_selected_action": [account.pk]})
+        account.refresh_from_db()
+        assert account.secondary_auth_token == ""
+
+
 class TestSubaccounts:
     def form(self, parent: Account) -> dict[str, str]:
         return {"friendly_name": "Branch", "parent": parent.sid, "status": "active", "enhanced_sip": "on"}

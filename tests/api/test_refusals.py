@@ -13,7 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from routing.api import applications
 from routing.models import Account, Application
-from tests.api.wire import Wire, basic, error_of
+from tests.api.wire import FORM, Wire, basic, error_of
 
 LIST = "Applications.json"
 
@@ -110,6 +110,11 @@ class TestSizes:
 
     def test_a_body_over_the_limit_is_not_read_into_memory(self, wire: Wire) -> None:
         assert error_of(wire.send("POST", LIST, b"FriendlyName=" + b"x" * 10_000_000)) == (413, 20413)
+
+    def test_a_body_of_unknown_length_is_not_taken_for_an_empty_one(self, wire: Wire) -> None:
+        headers = {**wire.headers, "Transfer-Encoding": "chunked"}
+        response = wire.http.post(wire.path(LIST), b"", FORM, headers=headers, CONTENT_LENGTH="")
+        assert error_of(response) == (411, 20001) and not Application.objects.exists()
 
     def test_the_limit_is_a_setting(self, wire: Wire, settings: Any) -> None:
         settings.API_MAX_BODY = 10
