@@ -192,4 +192,4 @@ class TestConference:
             what="the conference's recording",
         )
         done = finished(lab.engine, rows[-1]["sid"])[0].path
-        assert all(tone_dbfs(done, hertz, last=1.5) > HEARD - 6 for hertz in TONES)
+        assert all(tone_dbfs(done, hertz) > HEARD - 12 for hertz in TONES)  # not all of them throughout
