@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, register
 from calls.guarded import ClientPolicy
 from calls.urlguard import Guard, networks
 
-NETWORK_SETTINGS = ("WEBHOOK_DENY_NETWORKS", "WEBHOOK_ALLOW_NETWORKS")
+NETWORK_SETTINGS = ("WEBHOOK_DENY_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "SIP_DENY_NETWORKS")
 
 
 def client_policy() -> ClientPolicy:

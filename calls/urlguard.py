@@ -52,6 +52,12 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(network(name) for name in spelt)
 
 
+def within(address: str, places: Iterable[Network]) -> bool:
+    """Say whether an IP address, or an IPv4 address that it carries, is in one of these networks."""
+    given = ipaddress.ip_address(address.partition("%")[0])
+    return any(one in place for one in (given, *_carried(given)) for place in places)
+
+
 _ALWAYS = tuple((network(text), why) for text, why in _ALWAYS_DENIED.items())
 
 

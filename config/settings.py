@@ -168,6 +168,7 @@ SIP_PUBLIC_ADDRESS = env.str("SIP_PUBLIC_ADDRESS", default="")
 RTP_PORTS = env.str("RTP_PORTS", default="20000-29999")
 SIP_CODECS: list[str] = env.list("SIP_CODECS", default=["PCMU", "PCMA", "opus", "G722"])
 
+SIP_DENY_NETWORKS: list[str] = env.list("SIP_DENY_NETWORKS", default=[])
 RTP_TIMEOUT = env.float("RTP_TIMEOUT", default=30.0)
 RTP_TIMEOUT_ENDS_CALL = env.bool("RTP_TIMEOUT_ENDS_CALL", default=False)
 SIP_SESSION_TIMERS = env.bool("SIP_SESSION_TIMERS", default=False)

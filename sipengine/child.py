@@ -104,7 +104,7 @@ class Child:
 
     def _try_next(self) -> None:
         way = self._ways.pop(0)
-        if is_address(way.uri):
+        if is_address(way.uri) and not self._services.dial.deny:
             self._invite(way)
         else:
             self._lookup = asyncio.create_task(self._resolve_then_invite(way))
@@ -116,7 +116,8 @@ class Child:
         asyncio.get_running_loop().call_soon(self._failed, self)
 
     async def _resolve_then_invite(self, way: Way) -> None:
-        problem = await lookup_problem(way.uri, self._services.dial.resolve_seconds)
+        settings = self._services.dial
+        problem = await lookup_problem(way.uri, settings.resolve_seconds, settings.deny)
         self._lookup = None
         if problem is None:
             self._invite(way)
@@ -248,9 +249,10 @@ class Child:
     def ended(self, event: Ended) -> None:
         """Take in how the leg ended."""
         self.stop()
+        self._log.stop_recording(self.leg.record.sid)
         self._error = event.error
-        if event.headers:
-            self.headers = event.headers
+        last = {name.lower() for name, _ in event.headers}
+        self.headers = (*event.headers, *(one for one in self.headers if one[0].lower() not in last))
         if self.leg.answered and not self.cause:
             self.cause = "callee" if event.by_peer else "engine"
 

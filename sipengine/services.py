@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from calls.entries import Entry
 from calls.status import STRICT_TWILIO, Status
+from calls.urlguard import Network
 from routing.answers import Application
 from routing.outbound import Dialplan
 from sipengine.callbacks import Callbacks
@@ -43,6 +44,7 @@ class DialSettings:
     resolve_seconds: float = 0.8
     table: Mapping[int, Status] = field(default_factory=lambda: STRICT_TWILIO)
     end_without_media: bool = False
+    deny: tuple[Network, ...] = ()  # no leg is placed to an address in these
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,33 @@ class TestDialCallStatus:
         assert (asked["DialSipHeader_X-Why"], asked["DialSipHeader_User-to-User"]) == ("gone", "41")
         assert "DialSipHeader_Server" not in asked
 
+    async def test_headers_of_the_200_and_of_the_bye_are_told_and_the_last_word_counts(self) -> None:
+        made = await world(ALICE.format(' action="/done"', ""))
+        await made.answers("alice", (("X-Desk", "7"), ("X-Room", "1")))
+        await made.ends("alice", headers=(("x-desk", "8"),))
+        asked = made.web.parameters(DONE)
+        assert (asked["DialSipHeader_x-desk"], asked["DialSipHeader_X-Room"]) == ("8", "1")
+        assert "DialSipHeader_X-Desk" not in asked
+
     async def test_the_time_limit_makes_it_completed(self) -> None:
         made = await world(ALICE.format(' timeLimit="1" action="/done"', ""))
         await made.answers("alice")
         await made.until(lambda: any(url == DONE for url, _, _ in made.web.asked))
         assert made.web.parameters(DONE)["DialCallStatus"] == "completed"
+
+
+class TestSequential:
+    """The `<Sip>` page, serial calling: the first that connects cancels the rest of the list."""
+
+    async def test_who_was_never_rung_has_no_call_and_tells_nothing(self) -> None:
+        callback = ' statusCallback="/cb" statusCallbackEvent="initiated completed"'
+        noun = f"<Sip{callback}>sip:{{}}@127.0.0.1</Sip>"
+        made = await world(f"<Dial sequential='true'>{noun.format('alice')}{noun.format('bob')}</Dial>")
+        await made.answers("alice")
+        await made.ends("alice")
+        assert made.rung() == ["alice"]
+        assert made.history("bob") == []
+        assert {dict(one.parameters)["To"] for one in made.sent} == {"sip:alice@127.0.0.1"}
 
 
 class TestCallStatus:

@@ -22,6 +22,7 @@ from calls.client_settings import client_policy
 from calls.entries import DeliveryEntry, to_line
 from calls.guarded import open_session
 from calls.status import status_table
+from calls.urlguard import networks
 from calls.webclient import WebClient
 from routing.outbound import Dialplan
 from sipengine import store
@@ -107,6 +108,7 @@ class Runtime:
                     timeout_buffer=settings.DIAL_TIMEOUT_BUFFER,
                     table=status_table(settings.SIP_STATUS_MAP, settings.SIP_STATUS_OVERRIDES),
                     end_without_media=settings.RTP_TIMEOUT_ENDS_CALL,
+                    deny=networks(settings.SIP_DENY_NETWORKS),
                 ),
                 dialplan=lambda: self._dialplan,
                 regions=lambda: self._region_names,
