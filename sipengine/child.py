@@ -250,6 +250,7 @@ class Child:
         """Take in how the leg ended."""
         self.stop()
         self._log.stop_recording(self.leg.record.sid)
+        self._log.stop_recording(self.leg.record.sid)
         self._error = event.error
         last = {name.lower() for name, _ in event.headers}
         self.headers = (*event.headers, *(one for one in self.headers if one[0].lower() not in last))

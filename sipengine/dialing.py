@@ -150,6 +150,7 @@ class DialRun:
         child = self._children[index]
         assert child.leg.id is not None
         child.stop()
+        self._log.stop_recording(child.leg.record.sid)
         if self._bridged is child:
             self._part()
         self._ringback.forget(child.leg.id)

@@ -10,19 +10,21 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calls.entries import CallbackSpec, CallRecord, CommandDone, Entry, NoteEntry, QueuedCall, QueuedCommand
 from calls.status import Direction, Status
 from routing.admission import Directory, authenticate
 from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
 from routing.errors import lookup
+from routing.outbound import NoWay
 from routing.sid import new_sid
-from routing.sipuri import SipUriError, parse
-from sipengine.addresses import bare_address, caller_id, dialled, printable, user_and_host
+from sipengine import call_recording
+from sipengine.addresses import bare_address, dialled, printable, user_and_host
 from sipengine.dialing import DialRun
 from sipengine.documents import Goto, Inline
-from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed, Target
+from sipengine.placing import placement
+from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed
 from sipengine.records import SipFacts
 from sipengine.services import Adoption, Handler, Services
 from sipengine.session import CallSession
@@ -149,10 +151,15 @@ class Engine:
     def _obey(self, command: QueuedCommand) -> tuple[bool, str]:
         for session in tuple(self._sessions):
             if session.parent.record.sid == command.call_sid:
+                if command.action:
+                    return call_recording.obey(self._services, session.log, session.parent, command)
                 return _obey_parent(session, command)
             found = session.find(command.call_sid)
             if found is not None:
-                return _obey_child(*found, command)
+                run, index = found
+                if command.action:
+                    return call_recording.obey(self._services, session.log, run.leg(index), command)
+                return _obey_child(run, index, command)
         return False, "The call has ended already (error 21220)."
 
     def _forget(self, session: CallSession) -> None:
@@ -246,7 +253,10 @@ class Engine:
         self._put(NoteEntry(new_sid("NO"), "", "", time.time(), code, lookup(code).level, message))
 
     def place(self, queued: QueuedCall) -> None:
-        """Place a call that was asked for through the API or the admin."""
+        """Place a call that was asked for through the API or the admin, when it is its turn."""
+        if queued.wait > 0:
+            self._loop.call_later(queued.wait, self.place, replace(queued, wait=0.0))
+            return
         if self._draining:
             log.warning("call=%s is left in the queue: the engine stops", queued.sid)
             return
@@ -270,30 +280,18 @@ class Engine:
             voice_url=queued.url,
             voice_method=queued.method,
             fallback_url=queued.fallback_url,
+            fallback_method=queued.fallback_method,
         )
         try:
-            uri = parse(queued.to)
-        except SipUriError as error:
+            goal = placement(queued, self._services.dialplan())
+        except NoWay as error:
             self._cannot_place(record, f"Its address cannot be called: {error.message}", error.code)
             return
-        record.to_address = uri.address
-        target = Target(
-            uri=uri,
-            from_user=caller_id(queued.from_address),
-            username=queued.username or None,
-            password=queued.password or None,
-            headers=(
-                ("X-Twilio-CallSid", queued.sid),
-                ("X-Twilio-AccountSid", queued.account_sid),
-                ("X-Twilio-ApiVersion", "2010-04-01"),
-                *uri.headers,
-            ),
-            region=uri.region,
-        )
+        record.to_address = goal.address
         first = Inline(queued.twiml.encode()) if queued.twiml else Goto(queued.url, queued.method)
         session = CallSession(self._services, application, record, SipFacts())
         self._sessions.add(session)
-        session.start_outbound(target, queued.timeout, first, self._forget)
+        session.start_outbound(goal, first, self._forget)
 
     def _cannot_place(self, record: CallRecord, reason: str, code: int) -> None:
         record.status, record.end_time = Status.FAILED.value, time.time()
@@ -327,6 +325,12 @@ def _obey_parent(session: CallSession, command: QueuedCommand) -> tuple[bool, st
     if command.status == Status.CANCELED and session.parent.answered:
         return False, "The call is in progress: it can be completed, not canceled (error 21220)."
     by = command.by or "an operator"
+    if command.callback is not None:
+        session.parent.record.callback = command.callback
+    if command.time_limit is not None:
+        session.wishes.limit(command.time_limit)
+    if not (command.status or command.url or command.twiml):
+        return True, "The call was changed."
     session.log.event("command", what=command.status or "redirect", by=by)
     if command.status:
         session.hang_up(f"Ended by {by}.", "operator")

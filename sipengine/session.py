@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from calls.entries import CallRecord
+from calls.entries import CallRecord, QueuedCall
 from calls.status import Status, status_from_sip
 from calls.verb_parameters import transfer_parameters
 from calls.webclient import Fetched
@@ -24,12 +24,14 @@ from sipengine.dialing import FORGOTTEN, DialRun
 from sipengine.documents import Documents, Done, Goto, How, Inline, Next
 from sipengine.line import Line
 from sipengine.outcome import PEER_FAILED, DialOutcome, error_code, note_declined_refer, note_silence
-from sipengine.ports import Answered, Ended, Event, LegId, NoMedia, Placed, ReferDeclined, Ringing, Target
+from sipengine.placing import Placement, Wishes
+from sipengine.ports import Answered, Ended, Event, LegId, NoMedia, Placed, ReferDeclined, Ringing
 from sipengine.records import CallLog, Leg, SipFacts
 from sipengine.referring import refer
 from sipengine.resolving import NOT_RESOLVABLE, is_address, lookup_problem
 from sipengine.script import Script
 from sipengine.services import Adoption, Services
+from sipengine.targets import unreached
 
 log = logging.getLogger("sipengine.session")
 
@@ -88,6 +90,9 @@ class CallSession:
         self._ended_by = "engine"
         self._leaving = False  # the parent leg was told to end
         self._last_dial: DialOutcome | None = None
+        self._queued: QueuedCall | None = None  # what was asked for, if this is a call that we placed
+        self._more_targets = self._unreached = False
+        self.wishes = Wishes(services, self.log, leg, self.hang_up)
         self._srtp = False  # whether the parent leg was offered encrypted media only
         self.in_setup = True
 
@@ -100,9 +105,7 @@ class CallSession:
         first = Goto(self._application.voice_url, self._application.voice_method)
         self._start(first, on_over)
 
-    def start_outbound(
-        self, target: Target, timeout: float, first: Goto | Inline, on_over: Callable[[CallSession], None]
-    ) -> None:
+    def start_outbound(self, goal: Placement, first: Goto | Inline, on_over: Callable[[CallSession], None]) -> None:
         """Place a call that was asked for through the API or the admin, and run its TwiML once it is answered."""
         now = time.time()
         self.parent.move(Status.INITIATED, now)
@@ -110,7 +113,8 @@ class CallSession:
         self.log.save(self.parent)
         self.in_setup = False  # it waits for a phone, not for a document
         self.log.event("leg.placed", leg=self.parent.record.sid, to=self.parent.record.to_address)
-        self._connect = lambda: self._place(target, timeout)
+        self._queued = goal.queued
+        self._connect = lambda: self._place(goal)
         self._start(first, on_over)
 
     def start_adopted(self, first: Goto | Inline, timeout: float, on_over: Callable[[CallSession], None]) -> None:
@@ -247,7 +251,8 @@ class CallSession:
         """Take an event of the parent leg."""
         match event:
             case Ended():
-                self._parent_ended(event)
+                if not self._goes_elsewhere(event):
+                    self._parent_ended(event)
                 return
             case Placed():
                 self.parent.record.sip_call_id = self.parent.sip.call_id = event.call_id
@@ -286,6 +291,8 @@ class CallSession:
             self.parent.record.sip_code = 200
             self._move_parent(Status.IN_PROGRESS, when, "answered")
             self.log.event("answered", when)
+            if self._queued is not None:
+                self.wishes.answered(self._queued)
 
     def _parent_ended(self, event: Ended) -> None:
         record, joint = self.parent.record, self.script.joint
@@ -304,7 +311,9 @@ class CallSession:
         self.parent.move(status, event.time)
         record.reason = self._reason(event)
         self._note_failure(event, status)
-        self._progress("completed", event.time, Completion(record.duration or 0, record.sip_code))
+        self.wishes.over()
+        self.log.stop_recording(record.sid)
+        self._progress("completed", event.time, self._completion())
         self.log.save(self.parent)
         self.log.event("ended", event.time, status=status.value, code=record.sip_code, reason=record.reason)
         if joint is None and self._verbs is not None:
@@ -357,18 +366,44 @@ class CallSession:
             return self._ending.reason
         return f"{who}."
 
-    async def _place(self, target: Target, ring_seconds: float) -> bool:
-        """Ring the phone that the call was asked for; say whether it answered."""
-        seconds = self._services.dial.resolve_seconds
-        problem = None if is_address(target.uri) else await lookup_problem(target.uri, seconds)
-        if problem is not None:
-            self.log.note(NOT_RESOLVABLE, problem)
-            self.parent.record.error_code = NOT_RESOLVABLE
-            self._parent_ended(Ended(UNPLACED, time.time(), 0, by_peer=False, error=problem))
+    def _completion(self) -> Completion:
+        record, recorder = self.parent.record, self.wishes.recorder
+        end = Completion(record.duration or 0, record.sip_code)
+        if recorder is None:
+            return end
+        return Completion(end.duration, end.sip_code, recorder.sid, recorder.url, recorder.seconds)
+
+    async def _place(self, goal: Placement) -> bool:
+        """Ring the phone that the call was asked for, at one address after the other; say whether it answered."""
+        seconds, targets = self._services.dial.resolve_seconds, list(goal.targets)
+        while targets:
+            target = targets.pop(0)
+            self._more_targets, self._unreached = bool(targets), False
+            problem = None if is_address(target.uri) else await lookup_problem(target.uri, seconds)
+            if problem is not None:
+                self.log.note(NOT_RESOLVABLE, problem)
+                if not targets:
+                    self.parent.record.error_code = NOT_RESOLVABLE
+                    self._parent_ended(Ended(UNPLACED, time.time(), 0, by_peer=False, error=problem))
+                continue
+            self._srtp = target.uri.srtp == "mandatory"
+            self._adopt_parent(self._phone.place(target))
+            answered = await self._await_answer(goal.queued.timeout)
+            if not self._unreached:
+                if answered:
+                    await self.line.send_digits(goal.queued.send_digits)
+                return answered
+            self._answered.clear()
+        return False
+
+    def _goes_elsewhere(self, event: Ended) -> bool:
+        """Take in that an address could not be reached; say whether there is another one."""
+        if not (self._more_targets and unreached(event.code)) or self.parent.answered or self.ending:
             return False
-        self._srtp = target.uri.srtp == "mandatory"
-        self._adopt_parent(self._phone.place(target))
-        return await self._await_answer(ring_seconds)
+        self.log.event("leg.next-address", event.time, leg=self.parent.record.sid, code=event.code)
+        self.parent.id, self._unreached = None, True
+        self._answered.set()
+        return True
 
     async def _await_answer(self, ring_seconds: float) -> bool:
         try:
