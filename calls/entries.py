@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 
 @dataclass(frozen=True, slots=True)
 class CallbackSpec:
@@ -235,6 +237,7 @@ KINDS: dict[str, type[Any]] = {
     "command": CommandDone,
 }
 _NAMES = {cls: name for name, cls in KINDS.items()}
+_TAGS = {cls: name.encode() for name, cls in KINDS.items()}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _FIELDS = {cls: tuple(cls.__dataclass_fields__) for cls in KINDS.values()}
 
@@ -254,7 +257,10 @@ def to_json(entry: Entry) -> dict[str, Any]:
 
 def to_line(entry: Entry) -> bytes:
     """Return the entry as one line of JSON; raise `TypeError`, `ValueError` or `RecursionError` if it cannot be one."""
-    return _encode(to_json(entry)).encode(errors="replace") + b"\n"
+    try:
+        return b'{"kind":"%b",%b\n' % (_TAGS[type(entry)], orjson.dumps(entry)[1:])
+    except TypeError:  # a SIP header that is no UTF-8, as lone surrogates
+        return _encode(to_json(entry)).encode(errors="replace") + b"\n"
 
 
 def from_json(data: dict[str, Any]) -> Entry:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import orjson
 
 from calls.entries import CallRecord, Entry, from_json, to_line
 
@@ -235,7 +236,7 @@ def _complete_lines(path: Path, offset: int, limit: int) -> tuple[list[bytes], i
 def _decode(lines: list[bytes], path: Path) -> Iterator[Entry]:
     for line in lines:
         try:
-            yield from_json(json.loads(line))
+            yield from_json(orjson.loads(line))
         except (ValueError, KeyError, TypeError) as error:
             log.error("a journal line cannot be read and is kept aside: %s", error)
             with contextlib.suppress(OSError), path.with_name("unreadable.jsonl.kept").open("ab") as kept:

@@ -41,7 +41,7 @@ PURE = layer(
     "routing.answers routing.sid routing.errors routing.sipuri routing.digest routing.admission "
     "routing.outbound calls.status calls.entries calls.webhooks calls.wav sipengine.twiml sipengine.dial",
     ours="pure",
-    others="lxml defusedxml",
+    others="lxml defusedxml orjson",
     never="asyncio concurrent http multiprocessing queue selectors socket ssl subprocess threading",
 )
 WEB = "django rest_framework drf_spectacular django_filters twilio unfold cryptography environ"
@@ -71,7 +71,7 @@ LAYERS = (  # the first one that matches
     layer("certificate", "sipengine.certificate", ours="pure", others="cryptography"),
     layer("app", "sipengine.apps", ours="pure", others="django"),
     layer("softphone", "sipengine.softphone", ours="pure ports pjsip certificate"),
-    layer("engine", "sipengine sipengine.*", ours="pure ports webclient engine", others="aiohttp yarl " + MEDIA),
+    layer("engine", "sipengine sipengine.*", ours="pure ports webclient engine", others="aiohttp yarl orjson " + MEDIA),
     layer("config", "config config.*", ours="pure routing calls config", others=WEB + " granian uvloop"),
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import resource
@@ -17,6 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import orjson
 import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
@@ -100,7 +100,7 @@ async def _read(sender: Sender) -> None:
             line = await stream.readline()
             if not line:
                 return
-            entry = from_json(json.loads(line))
+            entry = from_json(orjson.loads(line))
         except (ValueError, KeyError, TypeError) as error:  # cut off by a killed engine; or a fault of ours
             log.error("a callback cannot be read and is left to the worker: %s", error)
             continue
