@@ -46,10 +46,10 @@ class Errors:
 
     def problem(self, total: int) -> Problem:
         """Return all of them as one problem."""
-        rows = len({one["row"] for one in self.found})
-        first = self.found[0]
+        found = sorted(self.found, key=lambda one: int(one["row"]))
+        rows, first = len({one["row"] for one in found}), found[0]
         text = f"{rows} of {total} rows cannot be imported, so none was. Row {first['row']}: {first['message']}"
-        return Problem(400, text, code="rows-invalid", more={"rows": self.found[:_MOST_ERRORS]})
+        return Problem(400, text, code="rows-invalid", more={"rows": found[:_MOST_ERRORS]})
 
 
 def from_csv(data: bytes, columns: Sequence[str]) -> list[Row]:
