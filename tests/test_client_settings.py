@@ -25,7 +25,7 @@ def test_those_of_a_fresh_installation_are_right() -> None:
     assert client_policy().user_agent == "TwilioProxy/1.1"
 
 
-@pytest.mark.parametrize("name", ["WEBHOOK_DENY_NETWORKS", "WEBHOOK_ALLOW_NETWORKS"])
+@pytest.mark.parametrize("name", ["WEBHOOK_DENY_NETWORKS", "WEBHOOK_ALLOW_NETWORKS", "SIP_DENY_NETWORKS"])
 def test_a_network_that_is_none_is_named_with_its_setting(settings: Any, name: str) -> None:
     setattr(settings, name, ["10.0.0.0/8", "10.0.0.0/33"])
     (error,) = check_webhook_networks()

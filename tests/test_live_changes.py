@@ -73,6 +73,17 @@ class TestTheCaller:
         assert switch.web.asked[-1][:2] == ("http://app/new", "GET")
         assert switch.phone.commands("play")[0][:2] == (leg, "Elsewhere")
 
+    async def test_its_fallback_is_asked_when_it_cannot_be_had(self) -> None:
+        switch = Switch("<Pause length='60'/>")
+        switch.web.answers["http://app/spare"] = ELSEWHERE
+        leg = await switch.invited()
+        change = {"url": "http://app/gone", "fallback_url": "http://app/spare", "fallback_method": "GET"}
+        assert obey(switch, switch.records[0].sid, **change).ok
+        await switch.settle()
+        assert [one[:2] for one in switch.web.asked][-2:] == [("http://app/gone", "POST"), ("http://app/spare", "GET")]
+        assert switch.web.asked[-1][2]["ErrorUrl"] == "http://app/gone"
+        assert switch.phone.commands("play")[0][:2] == (leg, "Elsewhere")
+
     async def test_so_does_twiml_that_was_given(self) -> None:
         switch, caller, legs = await ringing()
         assert obey(switch, switch.records[0].sid, twiml=ELSEWHERE).ok
