@@ -307,3 +307,10 @@ class TestRecordings:
         await made.event(closed[0])
         assert made.recordings() == ["in-progress", "processing"]
         assert made.over
+
+    async def test_who_has_stopped_recording_is_not_listened_to_for_silence(self) -> None:
+        made = await world('<Record playBeep="false" finishOnKey="#"/><Pause length="60"/>')
+        watch = made.phone.commands("watch silence")[0][2]
+        await made.presses("#")
+        assert made.phone.commands("stop watching") == [(watch,)]
+        await made.ends("caller", 200)
