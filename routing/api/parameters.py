@@ -31,6 +31,7 @@ from routing.validators import validate_url
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 BAD_URL, BAD_METHOD = 21205, 21209
+_WHOLE = re.compile(r"-?[0-9]{1,18}\Z")
 _MAX_PARAMETERS = 500
 _DRAINED = 64_000_000  # bytes of a body that is too large which are read, so that its sender gets to see the answer
 _CODE_IN_TEXT = re.compile(r" \(error ([0-9]+)(?:: .*)?\)(\.?)\Z", re.DOTALL)  # as operators read it in the admin
@@ -103,6 +104,12 @@ class Number(Coded, serializers.IntegerField):
 
     def __init__(self, *, least: int, most: int, required: bool = False, **kwargs: Any) -> None:
         super().__init__(required=required, min_value=least, max_value=most, **kwargs)
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number; digits of other scripts, which Python reads too, are none."""
+        if isinstance(data, bool) or not _WHOLE.match(str(data)):
+            raise serializers.ValidationError("must be a whole number.")
+        return int(data)
 
 
 class Sid(Text):
