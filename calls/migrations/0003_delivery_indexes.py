@@ -4,18 +4,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0002_callbacks_and_commands'),
+        ("calls", "0002_callbacks_and_commands"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(fields=['message'], name='delivery_message'),
+            model_name="webhookdelivery",
+            index=models.Index(fields=["message"], name="delivery_message"),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('error_code', 0), _negated=True), fields=['error_code', '-time'], name='delivery_code'),
+            model_name="webhookdelivery",
+            index=models.Index(
+                condition=models.Q(("error_code", 0), _negated=True),
+                fields=["error_code", "-time"],
+                name="delivery_code",
+            ),
         ),
     ]
