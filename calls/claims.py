@@ -99,11 +99,13 @@ def _claimed(request: CallRequest, wait: float) -> QueuedCall | None:
     """Return the call for the engine; None if it cannot be placed, which is written down."""
     call, account = request.call, request.call.account
     if not account.is_active:
-        return _give_up(request, f"account {account.sid} is {account.status}")
+        _give_up(request, f"account {account.sid} is {account.status}")
+        return None
     try:
         auth_token, password = account.auth_token, request.password
     except SecretError as error:
-        return _give_up(request, str(error))
+        _give_up(request, str(error))
+        return None
     return QueuedCall(
         sid=call.sid,
         account_sid=account.sid,

@@ -68,10 +68,10 @@ def current(call: Call) -> Recording | None:
     return call.recordings.filter(status__in=GROWING).order_by("-start_time", "-pk").first()
 
 
-def _ask(recording: Recording, action: Command.Action, by: str, **options: Any) -> None:
+def _ask(row: Recording, action: Command.Action, by: str, **options: Any) -> None:
     Command.objects.create(
-        call_id=recording.call_id,
+        call_id=row.call_id,
         action=action,
-        options={"recording_sid": recording.pk, **options},
+        options={"recording_sid": row.pk, **options},
         requested_by=text(by, 255),
     )

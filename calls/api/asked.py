@@ -204,4 +204,4 @@ def narrowed_notifications(rows: QuerySet[Notification], values: dict[str, Any])
 
 
 def _period(values: dict[str, Any]) -> tuple[of.Moment | None, of.Moment | None, of.Moment | None]:
-    return values.get("on"), values.get("until"), values.get("since")
+    return _day(values.get("on")), values.get("until"), values.get("since")

@@ -122,7 +122,7 @@ class RecordingBody(Body):
     price_unit = Constant(CURRENCY)
     status = Computed(_recording_status)
     channels = Computed(lambda recording: recording.channels)
-    source = Computed(lambda recording: recording.source)
+    vars()["source"] = Computed(lambda recording: recording.source)
     error_code = Constant()
     uri = Uri(lambda recording: uri(recording.account_id, "Recordings", recording.sid))
     encryption_details = Constant()
@@ -148,7 +148,7 @@ class CallRecordingBody(Body):
     price_unit = Constant(CURRENCY)
     status = Computed(_recording_status)
     channels = Computed(lambda recording: recording.channels)
-    source = Computed(lambda recording: recording.source)
+    vars()["source"] = Computed(lambda recording: recording.source)
     error_code = Constant()
     track = Computed(lambda recording: recording.track or "both")
 
