@@ -87,6 +87,16 @@ class TestOptions:
             (["--port", "5071", "--rtp", "40100-40000"], "'40100-40000' is not a range of ports"),
             (["--port", "5071", "--call", "sip:"], "SIP URI"),
             (["--port", "5071", "--header", "X-Color"], "'X-Color' is not a header"),
+            (["--port", "5071", "--srtp", "perhaps"], "invalid choice: 'perhaps'"),
+            (["--port", "5071", *["--tone", "440"] * 3], "at most two"),
+            (["--port", "5071", "--at", "hold"], "'hold' is not SECONDS: and one of digits:DIGITS"),
+            (["--port", "5071", "--at", "1:dance"], "'1:dance' is not SECONDS: and one of"),
+            (["--port", "5071", "--at", "1:digits"], "'1:digits' is not SECONDS: and one of"),
+            (["--port", "5071", "--at", "1:hold:now"], "'1:hold:now' is not SECONDS: and one of"),
+            (["--port", "5071", "--at", "soon:hold"], "'soon' is not a number of seconds"),
+            (["--port", "5071", "--at", "1:tone:9000"], "'9000' is not a number from 0 to 3400"),
+            (["--port", "5071", "--at", "1:quiet:long"], "'long' is not a number of seconds"),
+            (["--port", "5071", "--at", "1:refer:sip:"], "SIP URI"),
         ],
     )
     def test_a_wrong_option_is_named(
@@ -102,6 +112,11 @@ class TestOptions:
         )
         target = script_of(options).target
         assert target and target.headers == (("x-one", "1"), ("X-Two", "2"))
+
+    def test_the_srtp_of_the_call_is_that_of_the_option_or_of_the_uri(self) -> None:
+        call = ["--port", "5071", "--call", "sip:bob@127.0.0.1;secure=optional"]
+        found = [script_of(softphone_parser().parse_args([*call, *more])).target for more in ([], ["--srtp", "off"])]
+        assert [target.uri.srtp for target in found if target] == ["optional", "off"]
 
 
 class TestHeadersTold:
@@ -235,6 +250,25 @@ class TestPhone:
         phones.start("callee", "--tls-port", str(tls), "--answer", "0")
         phones.start("caller", "--call", f"sip:bob@127.0.0.1:{tls};transport=tls")
         phones.wait("caller", "answered")
+
+    def test_it_does_each_thing_at_its_time(self, phones: Phones) -> None:
+        port = phones.start("callee", "--answer", "0", "--take-refer", "--once")
+        steps = ("0.1:digits:5", "0.5:info:6", "0.8:hold", "1.2:unhold", "1.6:refer:sip:carol@127.0.0.1", "2.2:hangup")
+        at = [word for step in steps for word in ("--at", step)]
+        phones.start("caller", "--call", f"sip:bob@127.0.0.1:{port}", "--once", *at)
+        for name in ("callee", "caller"):
+            phones.wait(name, "exit")
+        kinds = ["digit", "digit", "held", "unheld", "referred", "ended", "exit"]
+        assert phones.events("callee")[-len(kinds) :] == kinds
+        assert phones.wait("callee", "referred").fact("target") == "sip:carol@127.0.0.1"
+        done = phones.wait("caller", "refer-done")
+        assert (done.fact("code"), done.fact("notify_code")) == (202, 200)
+
+    @pytest.mark.parametrize(("callee", "caller"), [("mandatory", "off"), ("off", "mandatory")])
+    def test_two_who_disagree_about_srtp_do_not_talk(self, phones: Phones, callee: str, caller: str) -> None:
+        port = phones.start("callee", "--answer", "0", "--srtp", callee)
+        phones.start("caller", "--call", f"sip:bob@127.0.0.1:{port}", "--srtp", caller, "--once")
+        assert phones.wait("caller", "ended").fact("code") == 488
 
     def test_sigterm_hangs_up_and_ends_within_two_seconds(self, phones: Phones) -> None:
         port = phones.start("callee", "--answer", "0")

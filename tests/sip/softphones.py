@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -57,6 +58,10 @@ class Softphone:
         """Wait until it has written down so much of what it hears."""
         until(lambda: self.seconds >= seconds, 10 + seconds, "the sound")
 
+    def hang_up(self) -> None:
+        """Ask it to end; `stop` waits for that."""
+        self._process.hang_up()
+
     def stop(self) -> None:
         """Let it hang up and end."""
         self._process.stop()
@@ -71,8 +76,13 @@ class Softphones:
 
     def phone(self, *options: str, tls: bool = False) -> Softphone:
         """Start a phone that is called, and wait until it can be."""
-        made = self._start(*options, tls=tls)
-        made.wait("ready")
+        return self.phones(options, tls=tls)[0]
+
+    def phones(self, *each: Sequence[str], tls: bool = False) -> list[Softphone]:
+        """Start a phone for each of these options, all at once, and wait until they can be called."""
+        made = [self._start(*options, tls=tls) for options in each]
+        for phone in made:
+            phone.wait("ready")
         return made
 
     def caller(self, uri: str, *options: str) -> Softphone:
@@ -85,5 +95,7 @@ class Softphones:
         return made
 
     def end(self) -> None:
+        for phone in self._all:
+            phone.hang_up()  # all at once: the library takes a second to close
         for phone in self._all:
             phone.stop()

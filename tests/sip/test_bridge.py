@@ -28,15 +28,17 @@ def exchange() -> Iterator[Switch]:
     made.stop()
 
 
-def hears(phone: Softphone) -> set[int]:
-    """Return the tones that a phone has heard throughout the last second."""
-    phone.listen(phone.seconds + 1.5)
-    return {hertz for hertz in (*TONES, 1300) if tone_dbfs(phone.heard, hertz, last=1.0) > HEARD}
+def heard(*phones: Softphone) -> list[set[int]]:
+    """Return the tones that each phone has heard throughout the last second, as they are joined now."""
+    until_then = [phone.seconds + 1.5 for phone in phones]
+    for phone, seconds in zip(phones, until_then, strict=True):
+        phone.listen(seconds)
+    return [{hertz for hertz in (*TONES, 1300) if tone_dbfs(phone.heard, hertz, last=1.0) > HEARD} for phone in phones]
 
 
 def three(exchange: Switch, softphones: Softphones) -> tuple[list[Softphone], list[int]]:
     """Return three phones in calls, each with its tone, and their legs."""
-    phones = [softphones.phone("--answer", "0", "--tone", str(hertz)) for hertz in TONES]
+    phones = softphones.phones(*(("--answer", "0", "--tone", str(hertz)) for hertz in TONES))
     return phones, [exchange.call(phone.uri) for phone in phones]
 
 
@@ -46,13 +48,15 @@ class TestCodecs:
         [*itertools.combinations(("PCMU", "PCMA", "G722", "opus"), 2), ("opus", "opus"), ("G722", "G722")],
     )
     def test_two_codecs_hear_each_other(self, exchange: Switch, softphones: Softphones, one: str, other: str) -> None:
-        phones = [
-            softphones.phone("--answer", "0", "--tone", str(hertz), "--codecs", codec)
-            for hertz, codec in ((400, one), (1000, other))
-        ]
+        phones = softphones.phones(
+            *(
+                ("--answer", "0", "--tone", str(hertz), "--codecs", codec)
+                for hertz, codec in ((400, one), (1000, other))
+            )
+        )
         legs = [exchange.call(phone.uri) for phone in phones]
         exchange.do("bridge", *legs)
-        assert [hears(phone) for phone in phones] == [{1000}, {400}]
+        assert heard(*phones) == [{1000}, {400}]
         for leg in legs:
             exchange.do("hangup", leg)
 
@@ -64,7 +68,7 @@ class TestThree:
         phones, legs = three(exchange, softphones)
         for pair in itertools.combinations(legs, 2):
             exchange.do("bridge", *pair)
-        assert [hears(phone) for phone in phones] == [{700, 1000}, {400, 1000}, {400, 700}]
+        assert heard(*phones) == [{700, 1000}, {400, 1000}, {400, 700}]
         for phone, own in zip(phones, TONES, strict=True):
             assert tone_dbfs(phone.heard, own, last=1.0) < SILENT
         for leg in legs:
@@ -76,11 +80,11 @@ class TestThree:
             exchange.do("bridge", *pair)
         exchange.do("unbridge", legs[1], legs[0])
         exchange.do("unbridge", legs[1], legs[2])
-        assert [hears(phone) for phone in phones] == [{1000}, set(), {400}]
+        assert heard(*phones) == [{1000}, set(), {400}]
         exchange.do("hangup", legs[0])
-        assert hears(phones[2]) == set()
+        assert heard(phones[2]) == [set()]
         exchange.do("bridge", legs[2], legs[1])
-        assert [hears(phone) for phone in phones[1:]] == [{1000}, {700}]
+        assert heard(*phones[1:]) == [{1000}, {700}]
         for leg in legs[1:]:
             exchange.do("hangup", leg)
 
@@ -88,7 +92,7 @@ class TestThree:
         phones, legs = three(exchange, softphones)
         exchange.do("bridge", legs[0], legs[1])
         exchange.do("hear", legs[2], legs[0])
-        assert [hears(phone) for phone in phones] == [{700}, {400}, {400}]
+        assert heard(*phones) == [{700}, {400}, {400}]
         for leg in legs:
             exchange.do("hangup", leg)
 
@@ -101,13 +105,13 @@ class TestPrompt:
         prompt.write_bytes(tone(1300, 3.0))
         phones, legs = three(exchange, softphones)
         exchange.do("bridge", legs[0], legs[1])
-        assert hears(phones[0]) == {700}
+        assert heard(phones[0]) == [{700}]
         exchange.do("unbridge", legs[0], legs[1])
         exchange.do("play", legs[0], prompt)
-        assert [hears(phone) for phone in phones[:2]] == [{1300}, set()]
+        assert heard(*phones[:2]) == [{1300}, set()]
         exchange.wait(PlayDone, legs[0])
         exchange.do("bridge", legs[0], legs[1])
-        assert [hears(phone) for phone in phones[:2]] == [{700}, {400}]
+        assert heard(*phones[:2]) == [{700}, {400}]
         for leg in legs:
             exchange.do("hangup", leg)
 
@@ -142,7 +146,7 @@ class TestThroughTheEngine:
         caller = softphones.caller(lab.uri, "--tone", "400", "--codecs", one)
         caller.wait("answered")
         phone.wait("answered")
-        assert [hears(peer) for peer in (caller, phone)] == [{1000}, {400}]
+        assert heard(caller, phone) == [{1000}, {400}]
         caller.stop()
 
 
@@ -158,18 +162,18 @@ class TestConference:
 
     def test_each_of_three_hears_the_other_two_and_not_itself(self, lab: Lab, softphones: Softphones) -> None:
         callers = [self.join(lab, softphones, hertz) for hertz in TONES]
-        assert [hears(caller) for caller in callers] == [{700, 1000}, {400, 1000}, {400, 700}]
+        assert heard(*callers) == [{700, 1000}, {400, 1000}, {400, 700}]
         for caller, own in zip(callers, TONES, strict=True):
             assert tone_dbfs(caller.heard, own, last=1.0) < SILENT
         callers[0].stop()
-        assert [hears(caller) for caller in callers[1:]] == [{1000}, {700}]
+        assert heard(*callers[1:]) == [{1000}, {700}]
 
     def test_a_muted_caller_hears_and_is_not_heard(self, lab: Lab, softphones: Softphones) -> None:
         callers = [
             self.join(lab, softphones, hertz, attributes)
             for hertz, attributes in zip(TONES, ("", "", 'muted="true"'), strict=True)
         ]
-        assert [hears(caller) for caller in callers] == [{700}, {400}, {400, 700}]
+        assert heard(*callers) == [{700}, {400}, {400, 700}]
 
     def test_a_conference_of_three_codecs(self, lab: Lab, softphones: Softphones) -> None:
         lab.twiml(f'<Dial><Conference beep="false">room-{lab.number}</Conference></Dial>')
@@ -179,7 +183,7 @@ class TestConference:
         ]
         for caller in callers:
             caller.wait("answered")
-        assert [hears(caller) for caller in callers] == [{700, 1000}, {400, 1000}, {400, 700}]
+        assert heard(*callers) == [{700, 1000}, {400, 1000}, {400, 700}]
 
     def test_it_is_recorded_as_one(self, lab: Lab, softphones: Softphones) -> None:
         callers = [self.join(lab, softphones, hertz, 'record="record-from-start"') for hertz in TONES]

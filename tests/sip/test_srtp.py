@@ -109,8 +109,8 @@ class TestHeard:
         switch.do("bridge", leg, plain)
         for one in (phone, other):
             one.listen(one.seconds + 1.5)
-        for one in (leg, plain):
-            switch.do("hangup", one)
+        for end in (leg, plain):
+            switch.do("hangup", end)
         phone.wait("ended")
         phone.stop()
         other.stop()
@@ -127,8 +127,8 @@ class TestHeard:
         switch.do("bridge", leg, plain)
         for one in (caller, other):
             one.listen(one.seconds + 1.5)
-        for one in (leg, plain):
-            switch.do("hangup", one)
+        for end in (leg, plain):
+            switch.do("hangup", end)
         caller.stop()
         other.stop()
         assert dominant_frequency(caller.heard) == pytest.approx(US, abs=5)
