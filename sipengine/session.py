@@ -379,7 +379,8 @@ class CallSession:
         while targets:
             target = targets.pop(0)
             self._more_targets, self._unreached = bool(targets), False
-            problem = None if is_address(target.uri) else await lookup_problem(target.uri, seconds)
+            known = is_address(target.uri) and not self._services.dial.deny
+            problem = None if known else await lookup_problem(target.uri, seconds, self._services.dial.deny)
             if problem is not None:
                 self.log.note(NOT_RESOLVABLE, problem)
                 if not targets:
