@@ -212,8 +212,12 @@ class Child:
         documents = Documents(self._services.web, self._log, application, leg.voice_parameters)
         script = Script(self._services, leg, self.line, documents, self._log)
         try:
-            end = await script.run(Goto(self._script.documents.absolute(noun.url), noun.method))
+            async with asyncio.timeout(self._verb.time_limit):
+                end = await script.run(Goto(self._script.documents.absolute(noun.url), noun.method))
             accepted = end.how is How.DOCUMENT
+        except TimeoutError:
+            self._log.note(32015, f"the screening lasted longer than the time limit of {self._verb.time_limit} s")
+            accepted = False
         except WebhookError as error:
             self._log.note(error.code, error.message)
             accepted = False
@@ -249,7 +253,6 @@ class Child:
     def ended(self, event: Ended) -> None:
         """Take in how the leg ended."""
         self.stop()
-        self._log.stop_recording(self.leg.record.sid)
         self._log.stop_recording(self.leg.record.sid)
         self._error = event.error
         last = {name.lower() for name, _ in event.headers}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from calls.status import Status
@@ -145,8 +146,11 @@ class DialRun:
         self._children[index].cause = "operator"
         self._perform(self._machine.dismissed(index))
 
-    def detach(self, index: int, step: Goto | Inline) -> None:
-        """Let a leg go on with a document of its own, in whatever state it is."""
+    def detach(self, index: int, step: Goto | Inline, fallback: Goto | None = None) -> None:
+        """Let a leg go on with a document of its own, in whatever state it is; `fallback` as in `session.redirect`."""
+        application = self._application
+        if fallback is not None:
+            application = replace(application, fallback_url=fallback.url, fallback_method=fallback.method)
         child = self._children[index]
         assert child.leg.id is not None
         child.stop()
@@ -154,7 +158,7 @@ class DialRun:
         if self._bridged is child:
             self._part()
         self._ringback.forget(child.leg.id)
-        self._services.adopt(Adoption(child.leg, self._application, step, float(self.verb.timeout)))
+        self._services.adopt(Adoption(child.leg, application, step, float(self.verb.timeout)))
         self._perform(self._machine.detached(index))
         self._changed()
 
@@ -374,7 +378,6 @@ class DialRun:
                 self._phone.hold(leg, False)
 
     def _finish(self, result: dial.Finish) -> None:
-        self._disarm()
         if self._limit is not None:
             self._limit.cancel()
         self._ringback.stop()

@@ -335,8 +335,7 @@ def _obey_parent(session: CallSession, command: QueuedCommand) -> tuple[bool, st
     if command.status:
         session.hang_up(f"Ended by {by}.", "operator")
         return True, "The call was ended."
-    fallback = Goto(command.fallback_url, command.fallback_method) if command.fallback_url else None
-    session.redirect(_step(command), fallback)
+    session.redirect(_step(command), _fallback(command))
     return True, "The call goes on with another document."
 
 
@@ -347,12 +346,16 @@ def _obey_child(run: DialRun, index: int, command: QueuedCommand) -> tuple[bool,
     if command.status:
         run.end_leg(index)
         return True, "The leg was ended."
-    run.detach(index, _step(command))
+    run.detach(index, _step(command), _fallback(command))
     return True, "The leg goes on with another document."
 
 
 def _step(command: QueuedCommand) -> Goto | Inline:
     return Inline(command.twiml.encode()) if command.twiml else Goto(command.url, command.method)
+
+
+def _fallback(command: QueuedCommand) -> Goto | None:
+    return Goto(command.fallback_url, command.fallback_method) if command.fallback_url else None
 
 
 def _domain_callback(application: Application) -> CallbackSpec | None:

@@ -285,6 +285,13 @@ class TestScreening:
         await made.ends("alice", by_peer=False)
         assert made.web.parameters("http://app/done")["DialCallStatus"] == "no-answer"
 
+    async def test_it_may_last_as_long_as_a_conversation(self) -> None:
+        made = await self.screened("<Pause length='60'/>", twiml_more=' timeLimit="1"')
+        await made.until(lambda: made.phone.commands("hangup"))
+        assert made.codes() == [32015]
+        await made.ends("alice", by_peer=False)
+        assert made.web.parameters("http://app/done")["DialBridged"] == "false"
+
     async def test_the_early_media_of_the_one_who_is_screened_stops(self) -> None:
         made = World(dial(noun("alice", ' url="/screen"')))
         made.web.answers["http://app/screen"] = "<Response><Pause length='60'/></Response>"
