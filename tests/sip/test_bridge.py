@@ -135,6 +135,28 @@ class TestRecorder:
         for leg in legs:
             exchange.do("hangup", leg)
 
+    def test_all_that_a_leg_says_and_hears_is_in_one_file(
+        self, exchange: Switch, softphones: Softphones, tmp_path: Path
+    ) -> None:
+        """Whatever it is joined with meanwhile: another leg, a prompt, a third leg."""
+        prompt, file = tmp_path / "prompt.wav", tmp_path / "call.wav"
+        prompt.write_bytes(tone(1300, 2.0))
+        phones, legs = three(exchange, softphones)
+        recorder = exchange.do("record", [legs[:1]], [file])
+        exchange.do("record_heard", recorder, 0, legs[0])
+        for other in legs[1:]:
+            exchange.do("bridge", legs[0], other)
+            phones[0].listen(phones[0].seconds + 1.5)
+            exchange.do("unbridge", legs[0], other)
+        exchange.do("play", legs[0], prompt)
+        exchange.wait(PlayDone, legs[0])
+        exchange.do("stop_recording", recorder)
+        exchange.wait(RecordClosed, recorder)
+        assert all(tone_dbfs(file, hertz) > HEARD - 12 for hertz in (*TONES, 1300))
+        assert tone_dbfs(file, 700, last=1.0) < SILENT
+        for leg in legs:
+            exchange.do("hangup", leg)
+
 
 class TestThroughTheEngine:
     """`<Dial>` between codecs (the defaults offer all of them)."""
