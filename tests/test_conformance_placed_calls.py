@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from calls.entries import CallbackSpec
+from calls.urlguard import networks
 from calls.webclient import FetchError
 from sipengine.ports import Answered, Placed, Ringing
 from tests.fakes import T0
@@ -101,6 +103,20 @@ class TestStatusCallback:
         )
         await switch.until(lambda: told(switch))
         assert [one["CallStatus"] for one in told(switch)] == ["failed"]
+
+
+class TestDeniedAddresses:
+    """SIP_DENY_NETWORKS: a call that may not be placed fails, with 13254 (conformance §1.3)."""
+
+    async def test_the_phone_is_never_asked(self) -> None:
+        switch = Switch()
+        services = switch.engine._services
+        switch.engine._services = replace(services, dial=replace(services.dial, deny=networks(["loopback"])))
+        switch.engine.place(queued())
+        await switch.until(lambda: switch.engine.calls == 0)
+        assert switch.phone.targets == {}
+        assert (switch.records[-1].status, switch.records[-1].error_code) == ("failed", 13254)
+        assert switch.codes() == [13254]
 
 
 class TestNotifications:
