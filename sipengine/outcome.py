@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calls.status import Status
-from sipengine.ports import Headers, NoMedia, ReferDeclined
+from calls.webhooks import DialResult, dial_parameters
+from sipengine.callbacks import recording_url
+from sipengine.documents import Done, How
+from sipengine.ports import Ended, Headers, NoMedia, ReferDeclined
 from sipengine.records import CallLog, Leg
 
 NO_AUDIO = 32014
@@ -35,6 +38,57 @@ class DialOutcome:
     headers: Headers = ()
     recording_sid: str = ""
     referral: Referral | None = None
+
+
+def action_parameters(outcome: DialOutcome, account_sid: str, public_url: str) -> list[tuple[str, str]]:
+    """Return what the action URL of a `<Dial>` is told of it."""
+    record, sid = outcome.leg.record if outcome.leg is not None else None, outcome.recording_sid
+    return dial_parameters(
+        DialResult(
+            status=outcome.status.value,
+            call_sid=record.sid if record else "",
+            duration=outcome.duration,
+            bridged=outcome.bridged,
+            recording_url=recording_url(public_url, account_sid, sid) if sid else "",
+            sip_call_id=record.sip_call_id if record else "",
+            sip_code=outcome.code,
+            headers=outcome.headers,
+        )
+    )
+
+
+def after_last_verb(caller: Leg, reason: str, last: DialOutcome | None) -> Done:
+    """Return how a call ends whose TwiML is over: one that nobody answered as its last `<Dial>` did."""
+    if caller.answered or last is None or last.bridged:
+        return Done(603, Status.NO_ANSWER, reason)
+    code = {Status.BUSY: 486, Status.NO_ANSWER: 480, Status.CANCELED: 487}.get(last.status)
+    # A 401 or 407 asks for credentials of the callee's realm, without its challenge: nothing for this caller.
+    refusal = code or (last.code if last.code >= 400 and last.code not in (401, 407) else 480)
+    why = f"Nobody answered: {last.leg.record.reason}" if last.leg is not None else reason
+    return Done(refusal, last.status, why)
+
+
+def call_reason(parent: Leg, event: Ended, ending: Done, last: DialOutcome | None) -> str:
+    """Return one plain sentence on why a call ended as it did; `last` is its last `<Dial>`."""
+    if event.error:
+        return f"Failed: {event.error}."
+    if not parent.answered:
+        if event.by_peer:
+            gone = "The caller hung up before anybody answered."
+            return gone if parent.inbound else f"Not answered (SIP {event.code})."
+        return ending.reason or f"Ended before it was answered (SIP {event.code})."
+    who = "The caller hung up" if event.by_peer else "Cordboard ended the call"
+    if not parent.inbound and event.by_peer:
+        who = "The called phone hung up"
+    if last is not None and last.bridged and last.leg is not None and ending.how is not How.GONE:
+        if not event.by_peer:
+            who = {"callee": "The callee hung up", "engine": "The time limit ended the call"}.get(
+                last.leg.record.ended_by, "The callee hung up"
+            )
+        return f"{last.leg.record.to_address} answered and talked for {last.duration} s. {who}."
+    if ending.reason and not event.by_peer:
+        return ending.reason
+    return f"{who}."
 
 
 def leg_reason(leg: Leg, error: str, bridged: bool) -> str:

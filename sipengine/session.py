@@ -16,14 +16,22 @@ from calls.entries import CallRecord, QueuedCall
 from calls.status import Status, status_from_sip
 from calls.verb_parameters import transfer_parameters
 from calls.webclient import Fetched
-from calls.webhooks import Completion, DialResult, dial_parameters
+from calls.webhooks import Completion
 from routing.answers import Application
 from sipengine import twiml
-from sipengine.callbacks import recording_url
 from sipengine.dialing import FORGOTTEN, DialRun
 from sipengine.documents import Documents, Done, Goto, How, Inline, Next
 from sipengine.line import Line
-from sipengine.outcome import PEER_FAILED, DialOutcome, error_code, note_declined_refer, note_silence
+from sipengine.outcome import (
+    PEER_FAILED,
+    DialOutcome,
+    action_parameters,
+    after_last_verb,
+    call_reason,
+    error_code,
+    note_declined_refer,
+    note_silence,
+)
 from sipengine.placing import Placement, Wishes
 from sipengine.ports import Answered, Ended, Event, LegId, NoMedia, Placed, ReferDeclined, Ringing
 from sipengine.records import CallLog, Leg, SipFacts
@@ -179,7 +187,11 @@ class CallSession:
         done = await self.script.run(first)
         if done.how is How.FAILED:
             await self.script.apologise()
-        self._ending = self._after_last_verb(done.reason) if done.how in (How.DOCUMENT, How.HANGUP) else done
+        self._ending = (
+            after_last_verb(self.parent, done.reason, self._last_dial)
+            if done.how in (How.DOCUMENT, How.HANGUP)
+            else done
+        )
 
     async def _all_legs_over(self) -> None:
         while any(not run.over for run in self._runs):
@@ -309,7 +321,7 @@ class CallSession:
             if isinstance(joint, DialRun):
                 self._last_dial = joint.outcome.result()
         self.parent.move(status, event.time)
-        record.reason = self._reason(event)
+        record.reason = call_reason(self.parent, event, self._ending, self._last_dial)
         self._note_failure(event, status)
         self.wishes.over()
         self.log.stop_recording(record.sid)
@@ -343,28 +355,6 @@ class CallSession:
             return self._ending.status
         status = status_from_sip(event.code, self._services.dial.table)
         return Status.FAILED if status is Status.COMPLETED else status
-
-    def _reason(self, event: Ended) -> str:
-        last = self._last_dial
-        if event.error:
-            return f"Failed: {event.error}."
-        if not self.parent.answered:
-            if event.by_peer:
-                gone = "The caller hung up before anybody answered."
-                return gone if self.parent.inbound else f"Not answered (SIP {event.code})."
-            return self._ending.reason or f"Ended before it was answered (SIP {event.code})."
-        who = "The caller hung up" if event.by_peer else "Cordboard ended the call"
-        if not self.parent.inbound and event.by_peer:
-            who = "The called phone hung up"
-        if last is not None and last.bridged and last.leg is not None and self._ending.how is not How.GONE:
-            if not event.by_peer:
-                who = {"callee": "The callee hung up", "engine": "The time limit ended the call"}.get(
-                    last.leg.record.ended_by, "The callee hung up"
-                )
-            return f"{last.leg.record.to_address} answered and talked for {last.duration} s. {who}."
-        if self._ending.reason and not event.by_peer:
-            return self._ending.reason
-        return f"{who}."
 
     def _completion(self) -> Completion:
         record, recorder = self.parent.record, self.wishes.recorder
@@ -429,17 +419,6 @@ class CallSession:
         if route or group:
             self.log.save(self.parent)
 
-    def _after_last_verb(self, reason: str) -> Done:
-        """End a call whose caller nobody answered as the last `<Dial>` ended."""
-        last = self._last_dial
-        if self.parent.answered or last is None or last.bridged:
-            return Done(603, Status.NO_ANSWER, reason)
-        code = {Status.BUSY: 486, Status.NO_ANSWER: 480, Status.CANCELED: 487}.get(last.status)
-        # A 401 or 407 asks for credentials of the callee's realm, without its challenge: nothing for this caller.
-        refusal = code or (last.code if last.code >= 400 and last.code not in (401, 407) else 480)
-        why = f"Nobody answered: {last.leg.record.reason}" if last.leg is not None else reason
-        return Done(refusal, last.status, why)
-
     def answer(self) -> None:
         """Answer the caller, unless that has been done."""
         if self.parent.answered or self.parent.ended or self.parent.id is None:
@@ -501,25 +480,13 @@ class CallSession:
             return Goto(documents.absolute(verb.refer_url), verb.refer_method, target)
         if verb.action is None:
             return Done(how=How.GONE) if self.parent.ended else None
-        step = Goto(documents.absolute(verb.action), verb.method, self._dial_parameters(outcome))
+        step = Goto(
+            documents.absolute(verb.action),
+            verb.method,
+            action_parameters(outcome, self.parent.record.account_sid, self._services.public_url),
+        )
         if self.parent.ended:
             # The caller is gone: the application is still told, but its answer has nobody left to run for.
             await documents.tell(step)
             return Done(how=How.GONE)
         return step
-
-    def _dial_parameters(self, outcome: DialOutcome) -> list[tuple[str, str]]:
-        record, sid = outcome.leg.record if outcome.leg is not None else None, outcome.recording_sid
-        account = self.parent.record.account_sid
-        return dial_parameters(
-            DialResult(
-                status=outcome.status.value,
-                call_sid=record.sid if record else "",
-                duration=outcome.duration,
-                bridged=outcome.bridged,
-                recording_url=recording_url(self._services.public_url, account, sid) if sid else "",
-                sip_call_id=record.sip_call_id if record else "",
-                sip_code=outcome.code,
-                headers=outcome.headers,
-            )
-        )
