@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import measures
+from bench import api, measures
 from bench.load import Load
 from bench.procs import CannotMeasure
 from bench.report import Figure, as_json, head, machine, table
@@ -35,7 +35,7 @@ MEASUREMENTS: dict[str, Callable[[measures.Bench], list[Figure]]] = {
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="./cordboard bench", description="Measure what this machine carries.")
-    parser.add_argument("what", nargs="?", choices=["calls", "api"], default="calls", help="only calls for now")
+    parser.add_argument("what", nargs="?", choices=["calls", "api"], default="calls", help="calls, or the two APIs")
     parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten; rougher figures")
     parser.add_argument("--only", metavar="LIST", default="", help=f"a comma list of: {', '.join(MEASUREMENTS)}")
     parser.add_argument(
@@ -95,14 +95,14 @@ def interrupted(number: int, frame: object) -> None:
 def main() -> int:
     """Measure and print."""
     options = arguments()
-    if options.what == "api":
-        say("./cordboard bench api comes with the REST API, in a later issue; ./cordboard bench measures calls")
-        return 2
     signal.signal(signal.SIGTERM, interrupted)
     facts, began = machine(), time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="cordboard-bench-", ignore_cleanup_errors=True) as folder:
-            figures, complete = measure(options, Path(folder))
+            if options.what == "api":
+                figures, complete = api.measure(options.quick, Path(folder), say), True
+            else:
+                figures, complete = measure(options, Path(folder))
     except CannotMeasure as error:
         say(f"cordboard bench: {error}")
         return 1

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from calls import ledger
+from calls.api.v1.log import CallSerializer, LegSerializer, OneCallSerializer, RecordingSerializer
 from calls.models import Call, Recording, WebhookDelivery
 from routing.models import Account
 from tests import samples
@@ -222,3 +223,14 @@ class TestDeliveries:
     def test_that_of_another_account_does_not_exist(self, delivery: WebhookDelivery) -> None:
         v1: Any = by_token(Account.objects.create(friendly_name="Other"))
         assert v1.post(f"webhook-deliveries/{delivery.sid}/replay").status == 404
+
+
+def test_what_is_shown_is_what_the_document_names(account: Account) -> None:
+    """Calls and recordings are rendered by hand, for speed."""
+    call = samples.call(account)
+    ledger.apply([call, samples.recording(call)])
+    row = Call.objects.get()
+    kinds = {LegSerializer: row, CallSerializer: row, OneCallSerializer: row, RecordingSerializer: row.recordings.get()}
+    for serializer, found in kinds.items():
+        shown: Any = serializer(found)
+        assert set(shown.data) == set(shown.fields)

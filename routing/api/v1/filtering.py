@@ -53,7 +53,7 @@ __all__ = [
 
 
 class MomentField(forms.CharField):
-    """A moment as ISO 8601: 2026-11-23T14:00:00Z; without a zone it is the installation's, without a time midnight."""
+    """A moment as ISO 8601: 2026-11-23T14:00:00Z; without a zone it is UTC, without a time midnight."""
 
     def clean(self, value: Any) -> Any:
         """Return the moment in UTC, which databases take whatever its zone was."""

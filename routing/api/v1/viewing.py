@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any, ClassVar, cast
 
 from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.utils import timezone
 from rest_framework.decorators import action
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
@@ -56,6 +58,11 @@ class ApiView(GenericViewSet[Any]):
     orders: ClassVar[dict[str, str]] = {"id": "pk"}
     default_order: ClassVar[str] = "id"
     permission: ClassVar[dict[str, tuple[str, ...]]] = {}  # by action, where it is not that of the model
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answer, with all times in UTC."""
+        with timezone.override(UTC):
+            return super().dispatch(request, *args, **kwargs)
 
     def get_exception_handler(self) -> Any:
         """Return what answers whatever is raised."""
