@@ -72,7 +72,7 @@ class TestNotifications:
             ({"message_date_before": date(2026, 3, 6)}, [error.sid]),
             ({"message_date_after": date(2026, 3, 6)}, [warning.sid]),
         ):
-            assert [one.sid for one in client.notifications.list(**filters)] == found  # type: ignore[arg-type]
+            assert [one.sid for one in client.notifications.list(**filters)] == found
 
     def test_another_accounts_do_not_exist(self, client: Client) -> None:
         note = noted(make_account("Other"))
