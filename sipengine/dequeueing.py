@@ -81,6 +81,9 @@ class DequeueRun:
             case Digit(digit="*") if self._verb.hangup_on_star:
                 self._script.log.event("digit", event.time, digit="*")
                 self._finish(Status.CANCELED)
+            case Digit(digit=digit) if self._bridged_at is not None and self._caller is not None:
+                assert self._caller.leg.id is not None
+                self._phone.send_digits(self._caller.leg.id, digit)
             case Held(held=held) if self._bridged_at is not None and self._caller is not None:
                 self._hold(self._caller.leg, held)
 
@@ -100,6 +103,10 @@ class DequeueRun:
             return
         self._caller = None
         self._seek(again=True)
+
+    def press(self, digit: str) -> None:
+        """Send a key on that the caller pressed."""
+        self._phone.send_digits(self._script.line.id, digit)
 
     def put_on_hold(self, held: bool) -> None:
         """Take in that the caller's phone holds us, or takes us back."""

@@ -196,6 +196,8 @@ class DialRun:
                 note_silence(self._log, child.leg, event)
                 if self._settings.end_without_media:
                     self._phone.hangup(event.leg)
+            case Digit(digit=digit) if self._talking and child is self._bridged and self.parent.id is not None:
+                self._phone.send_digits(self.parent.id, digit)
             case _:
                 child.line.on_event(event)
 
@@ -228,6 +230,9 @@ class DialRun:
             case Digit(digit="*") if self.verb.hangup_on_star:
                 self._log.event("digit", event.time, digit="*")
                 self._perform(self._machine.starred())
+            case Digit(digit=digit) if self._talking and self._bridged is not None:
+                # The bridge carries sound; keys come as events (RFC 4733) and must be sent on as such.
+                self._phone.send_digits(self._bridged.line.id, digit)
             case Referred():
                 self._refer(event, by_parent=True)
             case Held() if self._bridged is not None:

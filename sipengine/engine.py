@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from calls.entries import CallbackSpec, CallRecord, CommandDone, Entry, NoteEntry, QueuedCall, QueuedCommand
 from calls.status import Direction, Status
+from calls.webhooks import Completion
 from routing.admission import Directory, authenticate
 from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
 from routing.errors import lookup
@@ -25,7 +26,7 @@ from sipengine.dialing import DialRun
 from sipengine.documents import Goto, Inline
 from sipengine.placing import placement
 from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed
-from sipengine.records import SipFacts
+from sipengine.records import CallLog, Leg, SipFacts
 from sipengine.services import Adoption, Handler, Services
 from sipengine.session import CallSession
 
@@ -296,7 +297,11 @@ class Engine:
     def _cannot_place(self, record: CallRecord, reason: str, code: int) -> None:
         record.status, record.end_time = Status.FAILED.value, time.time()
         record.reason, record.error_code, record.ended_by = reason, code, "engine"
-        self._put(record)
+        leg = Leg(record)
+        call_log = CallLog(self._put, record)
+        call_log.note(code, reason)
+        self._services.callbacks.progress(leg, "completed", record.end_time, Completion(0))
+        call_log.save(leg)
 
     async def drain(self, seconds: float) -> None:
         """Take no new calls; give those in progress `seconds` to end, then hang them up and wait for their legs."""

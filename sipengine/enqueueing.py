@@ -15,7 +15,7 @@ from calls.verb_parameters import QueueOutcome, enqueue_parameters, queue_parame
 from calls.webhooks import Parameters
 from sipengine import twiml
 from sipengine.documents import Done, Goto, How, Next
-from sipengine.ports import Event, Held
+from sipengine.ports import Digit, Event, Held
 from sipengine.queues import Queue, Taking
 from sipengine.records import Leg
 from sipengine.script import Script
@@ -82,6 +82,8 @@ class EnqueueRun:
 
     def on_event(self, event: Event) -> None:
         """Take an event of the caller's leg."""
+        if isinstance(event, Digit) and self._bridged and self._taker is not None:
+            self._taker.press(event.digit)
         if isinstance(event, Held) and self._bridged and self._taker is not None:
             self._taker.put_on_hold(event.held)
 

@@ -55,6 +55,9 @@ class Taking(Protocol):
     def lost(self) -> None:
         """Take in that the caller is no longer there."""
 
+    def press(self, digit: str) -> None:
+        """Send a key on that the caller pressed."""
+
     def put_on_hold(self, held: bool) -> None:
         """Take in that the caller's phone holds us, or takes us back."""
 

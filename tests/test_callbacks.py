@@ -9,7 +9,7 @@ import pytest
 from calls.entries import CallbackSpec, CallRecord, DeliveryEntry, RecordingEntry
 from calls.status import TERMINAL
 from sipengine.documents import Goto, Inline
-from sipengine.ports import Ended, Held, NoMedia, PlayDone, Referred
+from sipengine.ports import Digit, Ended, Held, NoMedia, PlayDone, Referred
 from tests.fakes import CALLER, T0, World
 
 ALL = 'statusCallback="/cb" statusCallbackEvent="initiated ringing answered completed"'
@@ -420,6 +420,22 @@ class TestTheBridge:
         await made.event(Held(made.leg("alice"), T0 + 6, False))
         await made.event(Held(CALLER, T0 + 7, True))
         assert made.phone.commands("hold") == [(CALLER, True), (CALLER, False), (made.leg("alice"), True)]
+
+    async def test_keys_pass_to_the_other_side(self) -> None:
+        made = await world(dial(noun("alice")))
+        await made.presses("1")
+        assert made.phone.commands("send digits") == []
+        await made.answers("alice")
+        await made.presses("2")
+        await made.event(Digit(made.leg("alice"), T0 + 5, "#"))
+        assert made.phone.commands("send digits") == [(made.leg("alice"), "2"), (CALLER, "#")]
+
+    async def test_a_star_that_hangs_up_does_not_pass(self) -> None:
+        made = await world(dial(noun("alice"), more=' hangupOnStar="true"'))
+        await made.answers("alice")
+        await made.presses("*")
+        assert made.phone.commands("send digits") == []
+        assert made.phone.commands("hangup")[0] == (made.leg("alice"),)
 
     async def test_a_callee_who_hangs_up_on_hold_leaves_nobody_on_hold(self) -> None:
         made = await world(dial(noun("alice")) + "<Say>Goodbye</Say>")

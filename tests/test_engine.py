@@ -645,6 +645,7 @@ class TestPlacing:
         switch.engine.place(queued(to=to))
         await switch.settle()
         (record,) = switch.records
+        assert [entry.code for entry in switch.entries if isinstance(entry, NoteEntry)] == [13243]
         assert (record.status, record.error_code, record.ended_by) == ("failed", 13243, "engine")
         assert record.reason.startswith("Its address cannot be called: ")
         assert record.end_time is not None

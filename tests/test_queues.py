@@ -347,6 +347,14 @@ class TestTaking:
         await hall.hangs_up("agent")
         assert hall.phone.commands("hold")[-1] == (hall.leg("alice"), False)
 
+    async def test_keys_pass_over_the_bridge(self) -> None:
+        hall = await waiting_hall("alice")
+        await hall.presses_key("alice", "1")
+        await hall.call("agent", take())
+        await hall.presses_key("alice", "2")
+        await hall.presses_key("agent", "3")
+        assert hall.phone.commands("send digits") == [(hall.leg("agent"), "2"), (hall.leg("alice"), "3")]
+
     async def test_hold_of_one_who_waits_is_nobodys_business(self) -> None:
         hall = await waiting_hall("alice")
         await hall.event(Held(hall.leg("alice"), T0, True))
