@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sipengine.ports import Digit
-from tests.sip.harness import finish
+from tests.sip.harness import Lab, finish
 from tests.sip.rtp import Ear, press
 from tests.sip.sipp import Peers, until
-from tests.sip.softphones import Softphones
-from tests.sip.steps import ack, answer_bye, bye, info, invite, progress, recv
+from tests.sip.softphones import Softphone, Softphones
+from tests.sip.steps import ack, answer_bye, bye, info, invite, pause, progress, recv
 from tests.sip.switch import Switch
 
 ANSWERED = (invite(), *progress(), recv(200), ack())
@@ -17,6 +17,11 @@ ANSWERED = (invite(), *progress(), recv(200), ack())
 
 def digits(switch: Switch, leg: int) -> str:
     return "".join(event.digit for event in switch.find(Digit, leg))
+
+
+def pressed(phone: Softphone) -> str:
+    """Return the keys that a phone has heard."""
+    return "".join(told.fact("digit") for told in phone.told("digit"))
 
 
 class TestReceived:
@@ -96,3 +101,30 @@ class TestSent:
         assert ear.level(770) > -30
         assert ear.level(1336) > -30
         assert ear.level(1209) < -50
+
+
+class TestOverTheBridge:
+    """RFC 4733 events end at our legs, so the keys of one side are pressed anew for the other."""
+
+    def test_each_side_hears_the_keys_of_the_other(self, lab: Lab, softphones: Softphones) -> None:
+        phone = softphones.phone("--answer", "0", "--at", "1:digits:34")
+        lab.dial(phone.uri)
+        caller = softphones.caller(lab.uri, "--at", "1:digits:12", "--hangup", "3")
+        caller.wait("exit")
+        assert pressed(phone) == "12"
+        assert pressed(caller) == "34"
+
+    def test_by_info_too(self, lab: Lab, softphones: Softphones) -> None:
+        phone = softphones.phone("--answer", "0")
+        lab.dial(phone.uri)
+        keys = [step for cseq, key in ((2, "8"), (3, "#")) for step in (info(f"Signal={key}", cseq=cseq), recv(200))]
+        finish(lab.call(*ANSWERED, pause(500), *keys, pause(1000), *bye(cseq=4)))
+        assert pressed(phone) == "8#"
+
+    def test_the_star_that_ends_the_dial_is_not_passed_on(self, lab: Lab, softphones: Softphones) -> None:
+        phone = softphones.phone("--answer", "0")
+        lab.dial(phone.uri, hangupOnStar="true")
+        caller = softphones.caller(lab.uri, "--at", "0.5:digits:1", "--at", "1.2:digits:*")
+        caller.wait("exit")
+        phone.wait("ended")
+        assert pressed(phone) == "1"

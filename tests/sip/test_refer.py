@@ -236,7 +236,9 @@ class TestDialReferUrl:
         caller = lab.call(*ANSWERED, pause(300), refer(target.uri), recv(603), pause(500), *bye(cseq=3))
         assert phone.wait("refer-done").fact("code") == 603
         finish(caller)
-        assert len(lab.log()["legs"]) == 1
+        call = lab.log()
+        assert len(call["legs"]) == 1
+        assert lab.engine.notes(call["sid"]) == [13802, 13802]
         assert target.received("INVITE") == []
 
 
