@@ -9,7 +9,7 @@ import pytest
 
 from tests.databases import Database
 from tests.sip.harness import PASSWORD, Engine, Lab, TwimlServer, finish
-from tests.sip.sipp import Peers, header
+from tests.sip.sipp import Peers, free_port, header
 from tests.sip.steps import (
     ANSWERS,
     NO_COMMON_CODEC,
@@ -199,3 +199,17 @@ class TestOtherMethods:
         call = lab.log()
         assert len(call["legs"]) == 1
         assert call["status"] == "completed"
+
+
+class TestPhoneNumbers:
+    """Twilio's IncomingPhoneNumber: a number with a voice URL of its own, in place of its domain's."""
+
+    def test_a_call_to_it_asks_its_own_url(self, engine: Engine, server: TwimlServer, peers: Peers) -> None:
+        number = f"+1555{free_port():07d}"
+        server.serve("/number", b"<Response><Reject reason='busy'/></Response>")
+        engine.change_routing(
+            f"PhoneNumber.objects.create(account=Account.objects.get(), phone_number='{number}', "
+            f"voice_url='{server.url}/number')"
+        )
+        finish(peers.caller(engine.address, number, *refused(486)))
+        assert server.request("/number").form["To"].startswith(f"sip:{number}@")
