@@ -16,7 +16,10 @@ from routing import admin_api as admin_api
 from routing import admin_system as admin_system
 from routing import admin_trunks as admin_trunks
 from routing import resolve
+from routing.admin_bulk import BulkAdmin
 from routing.admin_parts import RemarkingAdmin, ServedAdmin, disable, enable, keys_remark
+from routing.api.v1.endpoints import Endpoints
+from routing.api.v1.groups import RingGroups
 from routing.forms import EndpointForm, MemberForm, MemberFormSet, OrderFormSet, RingGroupForm, SipDomainForm
 from routing.models import (
     Account,
@@ -220,7 +223,8 @@ class SipDomainAdmin(RemarkingAdmin[SipDomain]):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(RemarkingAdmin[Endpoint], ServedAdmin[Endpoint]):
+class EndpointAdmin(BulkAdmin[Endpoint], RemarkingAdmin[Endpoint], ServedAdmin[Endpoint]):
+    table = Endpoints
     form = EndpointForm
     list_display = ("name", "address", "transport_label", "region", "groups", "enabled")
     list_filter = ("enabled", "transport", "srtp", "region", "account")
@@ -294,7 +298,8 @@ class MemberInline(TabularInline[RingGroupMember, RingGroup]):
 
 
 @admin.register(RingGroup)
-class RingGroupAdmin(ServedAdmin[RingGroup]):
+class RingGroupAdmin(BulkAdmin[RingGroup], ServedAdmin[RingGroup]):
+    table = RingGroups
     form = RingGroupForm
     list_display = ("name", "strategy_label", "count", "ring_timeout", "record_label", "if_nobody_answers")
     list_filter = ("strategy", "record", "fallback", "account")

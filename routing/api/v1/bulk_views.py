@@ -118,16 +118,21 @@ class Bulk(ApiView):
         return found[0]
 
     def _import(self, rows: Sequence[Row], account: Account, dry_run: bool) -> Response:
+        created, updated = self.store(rows, account, dry_run)
+        return Response({"created": created, "updated": updated, "dry_run": dry_run})
+
+    def store(self, rows: Sequence[Row], account: Account, dry_run: bool) -> tuple[int, int]:
+        """Store all rows, unless it is a dry run, and return how many are new and changed; raise `Problem`."""
         created = 0
         try:
             with transaction.atomic():
-                Account.objects.select_for_update().get(pk=account.pk)  # one import at a time
+                Account.objects.select_for_update(no_key=True).get(pk=account.pk)  # one import at a time
                 created = self.store_all(rows, account)
                 if dry_run:
                     raise _Undo
         except _Undo:
             pass
-        return Response({"created": created, "updated": len(rows) - created, "dry_run": dry_run})
+        return created, len(rows) - created
 
     def store_all(self, rows: Sequence[Row], account: Account) -> int:
         """Store the rows and return how many are new; raise `Problem` with every error of every row."""
