@@ -83,21 +83,26 @@ def aftermath(server: TwimlServer, database: Database, tmp_path_factory: pytest.
         peers.end()
 
 
+def ended(calls: list[dict[str, Any]]) -> bool:
+    """Say whether all six calls of the killed engine are in the log, and over."""
+    return len(calls) == 6 and all(call["end_time"] for call in calls)
+
+
 class TestKilledEngine:
     def test_every_call_and_leg_has_ended_with_a_reason(self, aftermath: Aftermath) -> None:
-        until(lambda: all(call["end_time"] for call in aftermath.calls()), what="the end of all calls")
+        until(lambda: ended(aftermath.calls()), what="the end of all calls")
         calls = aftermath.calls()
         assert len(calls) == 6
         assert all("The engine stopped without warning" in call["reason"] for call in calls)
         assert {call["ended_by"] for call in calls} == {"engine"}
 
     def test_who_was_talking_completed_and_who_was_ringing_failed(self, aftermath: Aftermath) -> None:
-        until(lambda: all(call["end_time"] for call in aftermath.calls()), what="the end of all calls")
+        until(lambda: ended(aftermath.calls()), what="the end of all calls")
         found = {(call["status"], call["answer_time"] is not None) for call in aftermath.calls()}
         assert found == {("completed", True), ("failed", False)}
 
     def test_the_timeline_has_exactly_one_end_of_each_leg(self, aftermath: Aftermath) -> None:
-        until(lambda: all(call["end_time"] for call in aftermath.calls()), what="the end of all calls")
+        until(lambda: ended(aftermath.calls()), what="the end of all calls")
         calls = aftermath.calls()
         for parent in (call for call in calls if call["parent_id"] is None):
             legs = [call["sid"] for call in calls if parent["sid"] in (call["sid"], call["parent_id"])]

@@ -237,8 +237,7 @@ class TestDialReferUrl:
         assert phone.wait("refer-done").fact("code") == 603
         finish(caller)
         call = lab.log()
-        assert len(call["legs"]) == 1
-        assert lab.engine.notes(call["sid"]) == [13802, 13802]
+        assert [lab.engine.notes(leg["sid"]) for leg in (call, *call["legs"])] == [[13802], [13802]]
         assert target.received("INVITE") == []
 
 
