@@ -174,8 +174,13 @@ def narrowed_calls(rows: QuerySet[Call], values: dict[str, Any]) -> QuerySet[Cal
         stored = [status, *(old for old, shown in SHOWN_STATUS.items() if shown == status)]
         rows = rows.filter(status__in=stored) if len(stored) > 1 else rows.filter(status=status)
     for name, field in (("start", "start_time"), ("end", "end_time")):
-        until, since = values.get(f"{name}_until"), values.get(f"{name}_since")
-        rows = of.in_period(rows, field, _day(values.get(f"{name}_on")), until, since)
+        on, until, since = (values.get(f"{name}_{part}") for part in ("on", "until", "since"))
+        rows = of.in_period(rows, field, _day(on), until, since)
+    # What ended by then had begun by then: lists are read in the order of the beginning, from there on.
+    if until := values.get("end_until"):
+        rows = rows.filter(start_time__lte=until.at)
+    if on := _day(values.get("end_on")):
+        rows = rows.filter(start_time__lt=on.end)
     return rows
 
 

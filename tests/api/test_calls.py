@@ -475,7 +475,12 @@ class TestFilters:
 
     def test_by_the_end(self, client: Client, account: Account) -> None:
         noon = datetime(2026, 3, 5, 12, tzinfo=UTC)
-        early, late = self.calls(account, {"end_time": noon.timestamp() - 60}, {"end_time": noon.timestamp() + 60})
+        start = noon.timestamp() - 600
+        early, late = self.calls(
+            account,
+            {"start_time": start, "end_time": noon.timestamp() - 60},
+            {"start_time": start, "end_time": noon.timestamp() + 60},
+        )
         assert self.found(client, end_time_before=noon) == {early}
         assert self.found(client, end_time_after=noon) == {late}
         assert self.found(client, end_time=date(2026, 3, 5)) == {early, late}

@@ -26,7 +26,7 @@ from tests.sip.softphones import Softphones
 from tests.sip.sound import tone_dbfs
 from tests.sip.steps import RINGS
 
-PHONE = 1000  # Hz: what the phone plays
+PHONE, OTHER = 1000, 600  # Hz: what the phone plays, and another one
 HEARD, SILENT = -30, -50  # dB
 
 
@@ -44,7 +44,9 @@ def web(engine: Engine) -> Iterator[str]:
     granian = ["-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port), "config.wsgi:application"]
     with (engine.folder / "web.log").open("ab") as output:
         started = [
-            subprocess.Popen([sys.executable, *command], cwd=ROOT, env=engine._environment, stdout=output, stderr=output)
+            subprocess.Popen(
+                [sys.executable, *command], cwd=ROOT, env=engine._environment, stdout=output, stderr=output
+            )
             for command in (granian, ["manage.py", "qcluster"])
         ]
     address = f"http://{HOST}:{port}"
@@ -158,6 +160,25 @@ class TestARecordedCall:
         assert {event.request["parameters"].get("CallStatus") for event in events if event.request} >= {
             *("initiated", "in-progress", "completed")
         }
+
+    def test_what_is_dialled_for_it_is_recorded_as_what_it_hears(
+        self, client: Client, download: Callable[[str], bytes], softphones: Softphones, tmp_path: Path
+    ) -> None:
+        phone = softphones.phone("--answer", "0.2", "--tone", str(PHONE))
+        other = softphones.phone("--answer", "0.2", "--tone", str(OTHER))
+        made = client.calls.create(
+            to=phone.uri,
+            from_="100",
+            twiml=f'<Response><Dial timeLimit="2"><Sip>{other.uri}</Sip></Dial></Response>',
+            record=True,
+            recording_channels="dual",
+        )
+        call_of(client, made.sid, "completed")
+        (recording,) = client.calls(str(made.sid)).recordings.list()
+        recording_of(client, recording.sid)
+        path = sound(download(f"{recording.sid}.wav"), tmp_path, "dial.wav")
+        assert tone_dbfs(path, PHONE, 0) > HEARD > SILENT > tone_dbfs(path, OTHER, 0)
+        assert tone_dbfs(path, OTHER, 1) > HEARD > SILENT > tone_dbfs(path, PHONE, 1)
 
     def test_a_pause_is_silence_in_the_recording(
         self, client: Client, download: Callable[[str], bytes], softphones: Softphones, tmp_path: Path
