@@ -172,6 +172,7 @@ def lists(seeded: Seeded) -> dict[str, Maker]:
     kinds: dict[str, tuple[Callable[[int], dict[str, str]], Callable[[int], dict[str, str]]]] = {
         "newest": (lambda n: {}, lambda n: {}),
         "by status": (lambda n: {"Status": busy[n % len(busy)]}, lambda n: {"status": busy[n % len(busy)]}),
+        "by a status of none": (lambda n: {"Status": "in-progress"}, lambda n: {"status": "in-progress"}),
         "by from": (lambda n: {"From": caller(n)}, lambda n: {"from": caller(n)}),
         "by to": (lambda n: {"To": str(100 + n % 40)}, lambda n: {"to": str(100 + n % 40)}),
         "by date": (lambda n: {"StartTime<": day(n)}, lambda n: {"started_before": day(n)}),

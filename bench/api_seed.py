@@ -72,14 +72,15 @@ def fill(rows: int, accounts: list[str], group: int, endpoint: int) -> None:
     known = _columns(connection.vendor, accounts, group, endpoint)
     columns = {str(field.column): known.get(str(field.column), _default(field)) for field in Call._meta.concrete_fields}
     names, values = ", ".join(columns), ", ".join(columns.values())
-    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
     table = Call._meta.db_table
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute(f"INSERT INTO {table} ({names}) {numbers} SELECT {values} FROM n")
         else:
             cursor.execute(f"{numbers} INSERT INTO {table} ({names}) SELECT {values} FROM n")
-        cursor.execute("ANALYZE")
+        if connection.vendor == "postgresql":  # which does so by itself, a minute later; SQLite never does
+            cursor.execute("ANALYZE")
 
 
 def _columns(vendor: str, accounts: list[str], group: int, endpoint: int) -> dict[str, str]:

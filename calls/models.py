@@ -121,8 +121,10 @@ class Call(models.Model):
         indexes = [
             models.Index(fields=["-start_time"], name="call_newest"),
             models.Index(fields=["status", "-start_time"], name="call_status"),
-            models.Index(fields=["from_user", "-start_time"], name="call_from"),
-            models.Index(fields=["to_user", "-start_time"], name="call_to"),
+            # With the account, or else SQLite, which has no statistics, goes through all calls of the account.
+            models.Index(fields=["from_user", "account", "-start_time", "-sid"], name="call_from_user"),
+            models.Index(fields=["to_user", "account", "-start_time", "-sid"], name="call_to_user"),
+            models.Index(fields=["account", "status", "-start_time", "-sid"], name="call_account_status"),
             models.Index(fields=["parent", "-start_time"], name="call_parent"),  # calls only: parent is null
             models.Index(fields=["sip_call_id"], name="call_sip_call_id"),
             models.Index(fields=["group", "-start_time"], name="call_group"),

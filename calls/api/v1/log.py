@@ -179,6 +179,11 @@ class LogFilters(Filters):
     started_before = MomentFilter("start_time", "lt", label="Began before that.")
 
 
+# By direction and not by parent: of an index by parent databases believe that it leaves a handful of rows, since nearly
+# all parents have a handful of legs, and they prefer it to those that would.
+NOT_DIALLED = (Call.Direction.INBOUND, Call.Direction.OUTBOUND_API)
+
+
 class CallFilters(LogFilters):
     """Which calls are listed: without `legs`, `parent`, `endpoint` or `search` those that nobody dialled."""
 
@@ -212,7 +217,7 @@ class CallFilters(LogFilters):
         wanted = data.get("legs")
         if wanted is None:
             wanted = any(data.get(name) for name in ("parent", "endpoint", "search", "direction"))
-        return rows if wanted else rows.filter(parent=None)
+        return rows if wanted else rows.filter(direction__in=NOT_DIALLED)
 
 
 # "from" is no name that a class could give an attribute.
