@@ -11,12 +11,14 @@ import signal
 import sys
 import time
 import wave
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, connection
 
 from calls.client_settings import client_policy
 from calls.entries import DeliveryEntry, to_line
@@ -24,6 +26,7 @@ from calls.guarded import open_session
 from calls.status import status_table
 from calls.urlguard import networks
 from calls.webclient import WebClient
+from routing.database_checks import check_database, in_a_line
 from routing.outbound import Dialplan
 from sipengine import store
 from sipengine.callback_sender import SenderPipe
@@ -54,6 +57,10 @@ class Command(BaseCommand):
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
         # Two threads share the interpreter (SIP and asyncio): the default of 5 ms between switches would be heard.
         sys.setswitchinterval(0.002)
+        # An engine that starts before its database waits for it, and says what it waits for.
+        for problem in check_database(databases=[DEFAULT_DB_ALIAS]):
+            log.error("%s", in_a_line(problem))
+        connection.close()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run())
@@ -146,7 +153,7 @@ class Runtime:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._signalled, name)
         keep_going = [
-            asyncio.create_task(work())
+            asyncio.create_task(_kept_going(work))
             for work in (
                 self._tick,
                 self._reload,
@@ -292,6 +299,16 @@ class Runtime:
         """Keep when the engine before us was last alive, if it did not close properly."""
         with contextlib.suppress(OSError):
             (self._folder / "died").write_text((self._folder / "alive").read_text())
+
+
+async def _kept_going(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work for ever: a fault in one round must not end it, with nobody the wiser."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("%s failed and is started again", work.__qualname__)
+            await asyncio.sleep(1)
 
 
 def _child(command: str, engine: str) -> tuple[str, ...]:
