@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from calls import ledger
-from calls.api.v1.log import CallSerializer, LegSerializer, OneCallSerializer, RecordingSerializer
+from calls.api.v1.log import CallSerializer, LegSerializer, OneCallSerializer, RecordingSerializer, calls_json
 from calls.models import Call, Recording, WebhookDelivery
 from routing.models import Account
 from tests import samples
@@ -228,9 +228,10 @@ class TestDeliveries:
 def test_what_is_shown_is_what_the_document_names(account: Account) -> None:
     """Calls and recordings are rendered by hand, for speed."""
     call = samples.call(account)
-    ledger.apply([call, samples.recording(call)])
-    row = Call.objects.get()
+    ledger.apply([call, samples.leg(call), samples.recording(call)])
+    row = Call.objects.get(pk=call.sid)
     kinds = {LegSerializer: row, CallSerializer: row, OneCallSerializer: row, RecordingSerializer: row.recordings.get()}
     for serializer, found in kinds.items():
         shown: Any = serializer(found)
         assert set(shown.data) == set(shown.fields)
+    assert calls_json([row]) == [CallSerializer(row).data]

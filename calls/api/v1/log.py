@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, cast
 
@@ -144,6 +146,23 @@ class LineSerializer(serializers.Serializer[timeline.Line]):
         return dict(line.rest)
 
 
+def calls_json(calls: Sequence[Call]) -> list[dict[str, Any]]:
+    """Return the JSON of calls, as `CallSerializer` does, but with two queries for all of them together."""
+    # Without prefetch_related, which makes a query set for each call: a list takes a third less without them.
+    sids = [call.sid for call in calls]
+    legs: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
+    for leg in _by_time(Call).filter(parent__in=sids):
+        legs[leg.parent_id].append(leg_json(leg))
+    recordings: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for recording in _by_time(Recording).filter(call__in=sids):
+        recordings[recording.call_id].append(recording_json(recording))
+    return [{**leg_json(call), "legs": legs[call.sid], "recordings": recordings[call.sid]} for call in calls]
+
+
+def _by_time(model: type[Any]) -> QuerySet[Any]:
+    return model.objects.order_by("start_time", "sid")  # type: ignore[no-any-return]
+
+
 class OneCallSerializer(CallSerializer):
     """A call with all that is known of it."""
 
@@ -236,11 +255,17 @@ class Calls(Reading):
     default_order = "-start_time"
 
     def get_queryset(self) -> QuerySet[Call]:
-        """Return calls with all that is shown of them, in three queries a page."""
-        legs = Call.objects.order_by("start_time", "sid")
-        recordings = Recording.objects.order_by("start_time", "sid")
-        rows = super().get_queryset().prefetch_related(Prefetch("legs", legs), Prefetch("recordings", recordings))
-        return rows.select_related("endpoint", "group") if self.action == "retrieve" else rows
+        """Return calls, one with all that is shown of it."""
+        rows = super().get_queryset()
+        if self.action != "retrieve":
+            return rows
+        legs, recordings = Prefetch("legs", _by_time(Call)), Prefetch("recordings", _by_time(Recording))
+        return rows.select_related("endpoint", "group").prefetch_related(legs, recordings)
+
+    def list(self, request: Request, **_: Any) -> Response:
+        """Answer with a page."""
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(calls_json(rows))
 
     def get_serializer_class(self) -> Any:
         """Show the timeline of one, not of each."""
