@@ -21,7 +21,7 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the signals and register the system checks."""
-        from routing import checks, models  # noqa: F401 (checks register themselves)
+        from routing import checks, database_checks, models  # noqa: F401 (checks register themselves)
 
         watched = (
             models.Account,

@@ -19,15 +19,30 @@ from django.db.utils import Error as DatabaseError
 from calls import command, crash, ledger, outbox
 from calls.claims import claim
 from calls.entries import CallRecord, Entry, EventEntry, QueuedCall, QueuedCommand
+from calls.leaving import DatabaseLeft, writing
 from calls.status import Status
 from routing.admission import Directory
 from routing.outbound import Dialplan
 from routing.resolve import RegionInfo, directory_version, load_dialplan, load_directory, regions
 
-__all__ = ["DatabaseError", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing", "take_commands"]
+__all__ = [
+    "DatabaseError", "DatabaseLeft", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing",
+    "take_commands",
+]  # fmt: skip
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _writing(function: Callable[P, T]) -> Callable[P, T]:
+    """Let it do nothing to a database that is being left for another one: `DatabaseLeft`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        with writing():
+            return function(*args, **kwargs)
+
+    return wrapper
 
 
 def _connected(function: Callable[P, T]) -> Callable[P, T]:
@@ -54,24 +69,28 @@ def routing(known: int | None) -> tuple[int, Directory, tuple[RegionInfo, ...], 
 
 
 @_connected
+@_writing
 def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[QueuedCall]:
     """Take queued calls of these regions for this engine: of each account in turn, oldest first, at its pace."""
     return claim(engine, codes, limit)
 
 
 @_connected
+@_writing
 def take_commands(engine: str) -> list[QueuedCommand]:
     """Take what was asked for of calls that this engine owns, oldest first; each is handed out once."""
     return command.take(engine)
 
 
 @_connected
+@_writing
 def apply(entries: Iterable[Entry]) -> ledger.Applied:
     """Write a batch of journal entries; raise `DatabaseError` when the database is away."""
     return ledger.apply(entries)
 
 
 @_connected
+@_writing
 def close_dead_calls(engine: str, died_at: float) -> int:
     """End every leg and recording that this engine left open when it died; return how many legs.
 

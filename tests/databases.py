@@ -15,15 +15,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
-from django.conf import settings
 from django.db import connection, models
 from psycopg.rows import dict_row
 from psycopg.types.string import TextLoader
 
 from tests.environment import DATABASE
+from tests.postgresql import USER
 
 SECONDS = 20
 _numbers = itertools.count(1)
@@ -62,7 +62,7 @@ class Database(ABC):
     def add(self, row: models.Model) -> None:
         """Insert a row of pytest-django's database, which other processes cannot see."""
         fields = row._meta.concrete_fields
-        columns = ", ".join(field.column for field in fields)
+        columns = ", ".join(str(field.column) for field in fields)
         values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
         marks = ", ".join("?" * len(fields))
         self.execute(f"INSERT INTO {row._meta.db_table} ({columns}) VALUES ({marks})", *values)
@@ -108,16 +108,17 @@ class PostgresqlDatabase(Database):
     away_text = "read-only"
     no_table_text = "does not exist"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, server_url: str) -> None:
         self.name = name
-        self.url = f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
+        self.server = server_url
+        self.url = f"{server_url}/{name}"
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        with _connect(self.name) as database:
+        with _connect(self.server, self.name) as database:
             return database.execute(_translated(sql), values).fetchall()
 
     def execute(self, sql: str, *values: object) -> None:
-        with _connect(self.name) as database:
+        with _connect(self.server, self.name) as database:
             database.execute(_translated(sql), values)
 
     @contextlib.contextmanager
@@ -132,14 +133,14 @@ class PostgresqlDatabase(Database):
     def copy(self, folder: Path | None = None) -> PostgresqlDatabase:
         target = new_name()
         self._server(f"CREATE DATABASE {target} TEMPLATE {self.name}")
-        return PostgresqlDatabase(target)
+        return PostgresqlDatabase(target, self.server)
 
     def _server(self, sql: str) -> None:
         """Have the server do this with the database, to which nobody is connected then."""
-        with _connect("postgres") as database:
+        with _connect(self.server, "postgres") as database:
             end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
             database.execute(end, [self.name])
-            database.execute(cast(LiteralString, sql))
+            database.execute(sql)
             if not sql.startswith("CREATE"):
                 database.execute(end, [self.name])
 
@@ -149,10 +150,20 @@ def empty(folder: Path) -> Database:
     folder.mkdir(parents=True, exist_ok=True)
     if DATABASE == "sqlite":
         return SqliteFile(folder / "cordboard.sqlite3")
-    name = new_name()
-    with _connect("postgres") as database:
-        database.execute(cast(LiteralString, f"CREATE DATABASE {name}"))
-    return PostgresqlDatabase(name)
+    return empty_of(server())
+
+
+def empty_of(server_url: str, options: str = "") -> PostgresqlDatabase:
+    """Return a database without any table of this PostgreSQL."""
+    made = PostgresqlDatabase(new_name(), server_url)
+    with _connect(server_url, "postgres") as database:
+        database.execute(f"CREATE DATABASE {made.name} {options}")
+    return made
+
+
+def server() -> str:
+    """Return the URL of the cluster that CORDBOARD_TEST_DATABASE=postgresql started, without a database."""
+    return os.environ["DATABASE_URL"].rpartition("/")[0]
 
 
 def migrated(folder: Path) -> Database:
@@ -162,7 +173,7 @@ def migrated(folder: Path) -> Database:
     """
     if DATABASE == "postgresql":
         connection.close()
-        return PostgresqlDatabase(str(connection.settings_dict["NAME"])).copy()
+        return PostgresqlDatabase(str(connection.settings_dict["NAME"]), server()).copy()
     made = SqliteFile(folder / "cordboard.sqlite3")
     with contextlib.closing(sqlite3.connect(made.path)) as target:
         connection.ensure_connection()
@@ -180,10 +191,9 @@ def new_name() -> str:
     return f"made_{os.getpid()}_{next(_numbers)}"
 
 
-def _connect(name: str) -> psycopg.Connection[dict[str, Any]]:
-    server = settings.DATABASES["default"]
+def _connect(server: str, name: str) -> psycopg.Connection[dict[str, Any]]:
     database = psycopg.connect(
-        host=server["HOST"], user=server["USER"], dbname=name, autocommit=True, row_factory=dict_row,
+        host=server.partition("@/")[2], user=USER, dbname=name, autocommit=True, row_factory=dict_row,
         options="-c timezone=UTC -c default_transaction_read_only=off",
     )  # fmt: skip
     for kind in ("timestamptz", "jsonb"):
@@ -191,5 +201,5 @@ def _connect(name: str) -> psycopg.Connection[dict[str, Any]]:
     return database
 
 
-def _translated(sql: str) -> LiteralString:
-    return cast(LiteralString, sql.replace("%", "%%").replace("?", "%s"))
+def _translated(sql: str) -> str:
+    return sql.replace("%", "%%").replace("?", "%s")

@@ -21,7 +21,7 @@ from tests.postgresql import Cluster
 
 DATABASE = os.environ.get("CORDBOARD_TEST_DATABASE", "sqlite")
 # `database` and `schema` are databases of the tests' own, for the processes that they start.
-DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server", "database", "schema", "stack", "cluster"})
+DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server", "database", "schema", "stack"})
 
 _DATA = Path(tempfile.mkdtemp(prefix="cordboard-tests-"))
 _cluster: Cluster | None = None
@@ -65,16 +65,27 @@ def _connections_outlive_requests() -> Iterator[None]:
     patch.undo()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave pytest-django's database to go with its cluster: threads of a live server may still be connected to it."""
+    if DATABASE == "postgresql":
+        config.option.reuse_db = True
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what touches the database; on PostgreSQL leave the rest out, which has had its turn on SQLite."""
     for item in items:
         if _touches_database(item):
             item.add_marker("database")
-    if DATABASE == "postgresql":
-        others = [item for item in items if item.get_closest_marker("database") is None]
-        items[:] = [item for item in items if item.get_closest_marker("database") is not None]
-        config.hook.pytest_deselected(items=others)
+    here = [item for item in items if _runs_here(item)]
+    others = [item for item in items if not _runs_here(item)]
+    items[:] = here
+    config.hook.pytest_deselected(items=others)
+
+
+def _runs_here(item: pytest.Item) -> bool:
+    only = {name for mark in item.iter_markers("database") for name in mark.args}
+    return DATABASE in only if only else DATABASE == "sqlite" or item.get_closest_marker("database") is not None
 
 
 def _touches_database(item: pytest.Item) -> bool:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.postgresql import die_with_parent
 
@@ -70,7 +71,7 @@ def run(database: str, arguments: Sequence[str]) -> Run:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: process.send_signal(signal.SIGINT))
         code = process.wait()
-        told = {"passed": 0, "failed": []}
+        told: dict[str, Any] = {"passed": 0, "failed": []}
         with contextlib.suppress(FileNotFoundError):
             told = json.loads(summary.read_text())
     return Run(database, code, round(time.monotonic() - started), told["passed"], tuple(told["failed"]))

@@ -14,11 +14,11 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from routing import demo
+from routing import database_checks, demo
 from routing.fields import SecretError
 from routing.models import Account, SipDomain
 
@@ -47,7 +47,9 @@ class Command(BaseCommand):
             self.print_demo(login)
 
     def migrate(self) -> None:
-        """Bring the tables up to date."""
+        """Bring the tables up to date; raise `CommandError` if the database cannot be used."""
+        for problem in database_checks.unreachable():
+            raise CommandError(database_checks.in_a_line(problem))
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             self.stdout.write("Updating the database …")

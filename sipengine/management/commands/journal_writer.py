@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,21 @@ class Command(BaseCommand):
         reader = Reader(folder)
         must_close = first > 0 and not is_closed(folder, first)
         died_at = _last_sign_of_life(folder)
+
+        def is_last() -> bool:
+            """Tell whether nothing more comes."""
+            return once or bool(parent and os.getppid() != parent)
+
         while True:
             batch = reader.read()
             if must_close and (reader.segment >= first if batch is None else batch.segment >= first):
-                _persistently(lambda: _close_dead(engine, died_at))
+                _persistently(lambda: _close_dead(engine, died_at), is_last)
                 mark_closed(folder, first)
                 must_close = False
             if batch is not None:
-                _persistently(lambda batch=batch: _apply(folder, batch))
+                _persistently(lambda batch=batch: _apply(folder, batch), is_last)
                 reader.done(batch)
-            elif once or (parent and os.getppid() != parent):
+            elif is_last():
                 return
             else:
                 time.sleep(IDLE_SECONDS)
@@ -84,13 +90,20 @@ def _last_sign_of_life(folder: Path) -> float:
         return time.time()
 
 
-def _persistently(work: Any) -> None:
-    """Do it, however long the database is away: the journal keeps everything meanwhile."""
+def _persistently(work: Any, is_last: Callable[[], bool]) -> None:
+    """Do it, however long the database is away: the journal keeps everything meanwhile.
+
+    One that is being left for another does not come back: the writer ends with its engine, and the engine's next run
+    applies what is left to the new one.
+    """
     told = False
     while True:
         try:
             work()
         except store.DatabaseError as error:
+            if isinstance(error, store.DatabaseLeft) and is_last():
+                log.warning("the journal is left for the new database")
+                raise SystemExit(0) from None
             if not told:
                 log.error("the database is away (%s): calls go on, the journal keeps what happens", error)
             told = True
