@@ -7,7 +7,15 @@ from typing import Any
 from django.db.models import F, QuerySet
 
 from calls import command
-from calls.api.asked import BAD_APPLICATION, CallChange, CallFilters, NewCall, callback_of, narrowed_calls, recording_of
+from calls.api.asked import (
+    BAD_APPLICATION,
+    CallChange,
+    CallFilters,
+    NewCall,
+    callback_of,
+    narrowed_calls,
+    recording_of,
+)
 from calls.api.bodies import CallBody
 from calls.models import Call
 from calls.place import PlaceError, queue_call
@@ -59,8 +67,11 @@ class CallRows(Rows[Call]):
 
     def rows(self) -> QuerySet[Call]:
         """Return them, each with how long it waited in the queue."""
-        mine = Call.objects.filter(account=self.account)
-        return mine.annotate(asked_at=F("request__created"), claimed_at=F("request__claimed_at"))
+        return _with_wait(Call.objects.filter(account=self.account))
+
+
+def _with_wait(rows: QuerySet[Call]) -> QuerySet[Call]:
+    return rows.annotate(asked_at=F("request__created"), claimed_at=F("request__claimed_at"))
 
 
 class Calls(CallRows, ListView[Call], CreateView[Call]):
@@ -70,7 +81,7 @@ class Calls(CallRows, ListView[Call], CreateView[Call]):
 
     def narrow(self, rows: QuerySet[Call], values: dict[str, Any]) -> QuerySet[Call]:
         """Apply the filters."""
-        return narrowed_calls(rows, values)
+        return _with_wait(narrowed_calls(self.account.pk, values))
 
     def create(self, values: dict[str, Any]) -> Call:
         """Queue a call."""

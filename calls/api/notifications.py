@@ -42,7 +42,7 @@ class OfCallRows(NotificationRows, OfCall):
 
     def rows(self) -> QuerySet[Notification]:
         """Return them."""
-        return super().rows().filter(call=self.call())
+        return Notification.objects.filter(call=self.call())
 
 
 class CallNotifications(OfCallRows, Notifications):

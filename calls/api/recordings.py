@@ -15,6 +15,7 @@ from calls.api.asked import (
     NewRecording,
     RecordingChange,
     RecordingFilters,
+    found_otherwise,
     narrowed_recordings,
     recording_of,
 )
@@ -56,6 +57,8 @@ class Recordings(RecordingRows, ListView[Recording]):
 
     def narrow(self, rows: QuerySet[Recording], values: dict[str, Any]) -> QuerySet[Recording]:
         """Apply the filters."""
+        if values.get("call") or values.get("conference_sid"):
+            rows = found_otherwise(Recording.objects.all(), self.account.pk)
         return narrowed_recordings(rows, values)
 
 
@@ -72,7 +75,7 @@ class OfCallRows(RecordingRows, OfCall):
 
     def rows(self) -> QuerySet[Recording]:
         """Return them."""
-        return super().rows().filter(call=self.call())
+        return Recording.objects.filter(call=self.call())
 
 
 class CallRecordings(OfCallRows, Recordings, CreateView[Recording]):
