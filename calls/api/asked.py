@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact, In
 
 from calls.api.bodies import LOG, SHOWN_STATUS
 from calls.command import TWIML_LENGTH, TWIML_TOO_LONG
@@ -170,7 +171,7 @@ def found_otherwise(rows: QuerySet[Any], account_sid: str) -> QuerySet[Any]:
     No index is used for the account, the way it is written: SQLite, which keeps no statistics unless it is told to,
     would read all rows of the account by its index rather than the few of a call by theirs.
     """
-    return rows.alias(owner=Coalesce("account_id", Value(""))).filter(owner=account_sid)
+    return rows.filter(Exact(Coalesce("account_id", Value("")), account_sid))
 
 
 def narrowed_calls(account_sid: str, values: dict[str, Any]) -> QuerySet[Call]:
@@ -193,10 +194,9 @@ def _by_index(account_sid: str, values: dict[str, Any]) -> QuerySet[Call]:
     statuses = [old for old, shown in SHOWN_STATUS.items() if shown == values.get("status")]
     parties = [(side, value) for name, side in _PARTIES if (value := values.get(name))]
     if parties or values.get("parent"):
-        rows = rows.alias(state=Coalesce("status", Value("")))
         rows = found_otherwise(rows, account_sid) if values.get("parent") else rows.filter(account=account_sid)
         if values.get("status"):
-            rows = rows.filter(state__in=[values["status"], *statuses])
+            rows = rows.filter(In(Coalesce("status", Value("")), [values["status"], *statuses]))
     elif statuses:
         live = mine.filter(status__in=[values["status"], *statuses]).order_by().values("pk")
         rows = found_otherwise(rows, account_sid).filter(pk__in=live)
