@@ -46,6 +46,8 @@ WORDINGS: Mapping[str, Wording] = {
     "leg.ended": Wording("{leg} ended[: {status}][, SIP {code}][ – {reason}]", "call_end"),
     "bridged": Wording("Connected[ to {leg}]", "link", "good"),
     "recording.started": Wording("Recording began", "radio_button_checked"),
+    "recording.paused": Wording("Recording paused", "pause_circle"),
+    "recording.resumed": Wording("Recording went on", "radio_button_checked"),
     "recording.ended": Wording("Recording ended[ after {seconds} s]", "stop_circle"),
     "say": Wording("Read aloud[: “{text}”]", "record_voice_over"),
     "play": Wording("Played[ {url}]", "play_arrow"),

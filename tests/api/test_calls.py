@@ -257,6 +257,11 @@ class TestRefusals:
         with refused(403, 20005):
             client.calls.create(to=ALICE, from_="100", url=URL)
 
+    def test_nor_does_a_suspended_subaccount_through_its_main_account(self, connect: Connect, account: Account) -> None:
+        sub = Account.objects.create(friendly_name="Sub", parent=account, status="suspended")
+        with refused(403, 20005, "suspended"):
+            connect(account).api.v2010.accounts(sub.sid).calls.create(to=ALICE, from_="100", url=URL)
+
     def test_a_read_only_key_places_no_calls(self, connect: Connect, account: Account) -> None:
         key = ApiKey(account=account, read_only=True)
         secret = key.draw_secret()
