@@ -67,6 +67,7 @@ def fill(rows: int, accounts: list[str], group: int, endpoint: int) -> None:
     """Write the call log."""
     from django.db import connection
 
+    from calls import statistics
     from calls.models import Call
 
     known = _columns(connection.vendor, accounts, group, endpoint)
@@ -79,8 +80,9 @@ def fill(rows: int, accounts: list[str], group: int, endpoint: int) -> None:
             cursor.execute(f"INSERT INTO {table} ({names}) {numbers} SELECT {values} FROM n")
         else:
             cursor.execute(f"{numbers} INSERT INTO {table} ({names}) SELECT {values} FROM n")
-        if connection.vendor == "postgresql":  # which does so by itself, a minute later; SQLite never does
+        if connection.vendor == "postgresql":  # which does so by itself, a minute later
             cursor.execute("ANALYZE")
+    statistics.refresh()  # as the worker does
 
 
 def _columns(vendor: str, accounts: list[str], group: int, endpoint: int) -> dict[str, str]:

@@ -8,11 +8,15 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
 # What the worker does again and again, and every how many minutes.
-SCHEDULES = {"calls.reap": ("calls.tasks.reap", 5), "calls.sweep": ("calls.delivery.sweep", 1)}
+SCHEDULES = {
+    "calls.reap": ("calls.tasks.reap", 5),
+    "calls.sweep": ("calls.delivery.sweep", 1),
+    "calls.statistics": ("calls.statistics.refresh", 60),
+}
 
 
 def schedule_tasks(using: str, **kwargs: Any) -> None:
-    """Have the worker look for recordings that were left half done, and for callbacks that are due."""
+    """Have the worker look for recordings that were left half done, for callbacks that are due, and at the tables."""
     from django_q.models import Schedule
 
     for name, (function, minutes) in SCHEDULES.items():
