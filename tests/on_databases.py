@@ -1,6 +1,7 @@
 """Run the tests on SQLite, then those that touch the database on PostgreSQL: `python -m tests.on_databases [ARGS]`.
 
-The arguments go to pytest, both times. CORDBOARD_TEST_DATABASES names the databases, and their order.
+The arguments go to pytest, both times. Without any, the tests share out the machine's cores; those with SIP peers keep
+to one. CORDBOARD_TEST_DATABASES names the databases, and their order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.postgresql import die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+EVERYTHING = ("-n", "auto", "--dist", "loadgroup")
 PASSED, FAILED, NOTHING_COLLECTED = 0, 1, 5  # pytest's exit codes
 
 
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run all, also after a failure, and tell them together at the end."""
     runs: list[Run] = []
     for database in chosen():
-        runs.append(run(database, arguments))
+        runs.append(run(database, arguments or EVERYTHING))
         if runs[-1].code not in (PASSED, FAILED, NOTHING_COLLECTED):
             break
     print()
