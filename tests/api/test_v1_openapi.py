@@ -127,13 +127,14 @@ def test_nothing_that_schemathesis_sends_ends_in_a_server_error(
         finally:
             transaction.savepoint_rollback(undone)
 
-    few = limits(
+    few: Any = limits(
         max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     api = schemathesis.openapi.from_wsgi("/api/schema/?format=json", application).include(path_regex="^/api/v1/")
     for found in api.get_all_operations():
-        few(given(cast(Any, found).ok().as_strategy())(attempt))()
+        generated: Any = given(cast(Any, found).ok().as_strategy())
+        few(generated(attempt))()
     assert faults == []
     assert tried > 200
 
