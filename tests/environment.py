@@ -77,6 +77,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _touches_database(item):
             item.add_marker("database")
+        if _is_transactional(item):
+            # Such a test empties all tables; what migrations put in must be there for the next one.
+            item.fixturenames.append("django_db_serialized_rollback")  # type: ignore[attr-defined]
     here = [item for item in items if _runs_here(item)]
     others = [item for item in items if not _runs_here(item)]
     items[:] = here
@@ -86,6 +89,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _runs_here(item: pytest.Item) -> bool:
     only = {name for mark in item.iter_markers("database") for name in mark.args}
     return DATABASE in only if only else DATABASE == "sqlite" or item.get_closest_marker("database") is not None
+
+
+def _is_transactional(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("django_db")
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    wanted = marker is not None and marker.kwargs.get("transaction", False)
+    wanted = wanted or not {"transactional_db", "live_server"}.isdisjoint(fixtures)
+    return wanted and "django_db_serialized_rollback" not in fixtures
 
 
 def _touches_database(item: pytest.Item) -> bool:

@@ -27,6 +27,8 @@ from sipengine.journal import Journal
 from tests import databases, samples
 from tests.databases import Database
 
+pytestmark = pytest.mark.django_db  # only so that there is a database to take the tables from
+
 ROOT = settings.BASE_DIR
 SECONDS = 60
 WRITER = ("journal_writer", "--engine", "e1", "--once")
@@ -178,7 +180,6 @@ class TestRefusals:
         assert "Traceback" not in said
         assert not (tmp_path / "journal" / "database-left.json").exists()
 
-    @pytest.mark.django_db
     def test_an_old_one(self, target: Database) -> None:
         MigrationRecorder(connection).migration_qs.filter(app="calls").delete()
         with pytest.raises(CommandError, match="lacks .* migrations. Run ./cordboard manage bootstrap"):
