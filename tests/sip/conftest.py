@@ -15,6 +15,15 @@ from tests.sip.softphones import Softphones
 from tests.sip.switch import Switch
 
 _numbers = itertools.count(1001)
+# What these files look at is SIP, media and TwiML: their calls go through the same journal as those of the other files,
+# so once, on SQLite, is enough. The others run on both databases.
+ONE_DATABASE = frozenset(
+    {
+        "test_bridge", "test_capacity", "test_dialling", "test_digits", "test_dtmf", "test_headers", "test_hold",
+        "test_media", "test_reason", "test_refer", "test_requests", "test_ring_tones", "test_screening",
+        "test_silence", "test_srtp", "test_transport", "test_verbs",
+    }
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.sip)
             item.add_marker(pytest.mark.xdist_group("sip"))
+            if item.path.stem in ONE_DATABASE:
+                item.add_marker(pytest.mark.database("sqlite"))
 
 
 @pytest.fixture(scope="session")
