@@ -25,7 +25,7 @@ from psycopg.types.string import TextLoader
 from tests.environment import DATABASE
 from tests.postgresql import USER
 
-SECONDS = 20
+SECONDS = 60
 _numbers = itertools.count(1)
 
 

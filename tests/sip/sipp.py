@@ -17,7 +17,7 @@ T = TypeVar("T")
 HOST = "127.0.0.1"
 
 
-def until(condition: Callable[[], T | None], seconds: float = 10.0, what: str = "the condition") -> T:
+def until(condition: Callable[[], T | None], seconds: float = 20.0, what: str = "the condition") -> T:
     """Wait for a condition to be true and return its value; fail the test when it does not become true."""
     deadline = time.monotonic() + seconds
     while True:
