@@ -112,7 +112,8 @@ def run_tests(*arguments: str, **environment: str) -> subprocess.CompletedProces
 class TestTheCommand:
     def test_both_are_told_together_at_the_end_and_a_failure_on_either_is_one(self, tmp_path: Path) -> None:
         (tmp_path / "test_x.py").write_text(ONLY_SQLITE)
-        done = run_tests("-q", "-c", str(ROOT / "pyproject.toml"), str(tmp_path))
+        both = {"CORDBOARD_TEST_DATABASES": "sqlite,postgresql"}
+        done = run_tests("-q", "-c", str(ROOT / "pyproject.toml"), str(tmp_path), **both)
         assert done.returncode == 1, done.stdout + done.stderr
         failed, sqlite, postgresql = done.stdout.splitlines()[-3:]
         assert failed.startswith("cordboard: failed on PostgreSQL: ")
@@ -124,7 +125,7 @@ class TestTheCommand:
         monkeypatch.setenv("CORDBOARD_TEST_DATABASES", " postgresql ")
         assert on_databases.chosen() == ["postgresql"]
         monkeypatch.delenv("CORDBOARD_TEST_DATABASES")
-        assert on_databases.chosen() == ["sqlite", "postgresql"]
+        assert on_databases.chosen() == ["sqlite"]
 
     def test_a_wrong_name_is_one_line(self) -> None:
         done = run_tests(CORDBOARD_TEST_DATABASES="mysql")
