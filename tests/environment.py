@@ -7,9 +7,11 @@ and the tests that touch the database only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,13 @@ DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server", "databas
 
 _DATA = Path(tempfile.mkdtemp(prefix="cordboard-tests-"))
 _cluster: Cluster | None = None
+
+
+def _hear_ctrl_c() -> None:
+    """Take SIGINT although we were started in the background, where shells have it ignored: tests send it to others."""
+    with contextlib.suppress(ValueError):  # only the main thread may
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _prepare() -> None:
@@ -48,6 +57,7 @@ def _prepare() -> None:
         os.environ["DATABASE_URL"] = _cluster.url("cordboard")
 
 
+_hear_ctrl_c()
 _prepare()
 
 
