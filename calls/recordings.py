@@ -51,9 +51,8 @@ def path_of(recording: Recording) -> Path:
 
 
 def public_url(recording: Recording) -> str:
-    """Return the absolute RecordingUrl that applications are told: without extension, as Twilio's."""
-    account = f"{settings.PUBLIC_URL}/{webhooks.API_VERSION}/Accounts/{recording.account_id}"
-    return f"{account}/Recordings/{recording.sid}"
+    """Return the absolute RecordingUrl of a recording."""
+    return webhooks.recording_url(settings.PUBLIC_URL, recording.account_id, recording.sid)
 
 
 def problem(recording: Recording, *, thorough: bool = True) -> str:

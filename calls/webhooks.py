@@ -263,6 +263,11 @@ def recording_parameters(recording: RecordingState) -> Parameters:
     ]
 
 
+def recording_url(public_url: str, account_sid: str, recording_sid: str) -> str:
+    """Return the absolute RecordingUrl that applications are told: without extension, as Twilio's."""
+    return f"{public_url}/{API_VERSION}/Accounts/{account_sid}/Recordings/{recording_sid}"
+
+
 def fallback_parameters(code: int, url: str) -> Parameters:
     """Return what a request to the fallback URL tells besides the parameters of the failed one: error code and URL.
 

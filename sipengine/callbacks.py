@@ -17,6 +17,7 @@ from calls.webhooks import (
     RecordingState,
     WebhookError,
     recording_parameters,
+    recording_url,
     status_parameters,
 )
 from routing.sid import new_sid
@@ -113,8 +114,3 @@ def spec_of(callback: twiml.Callback | None, absolute: Callable[[str], str], log
     except WebhookError as error:
         log.note(error.code, f"callback: {error.message}")
         return None
-
-
-def recording_url(public_url: str, account_sid: str, recording_sid: str) -> str:
-    """Return where a recording can be downloaded, without extension as Twilio gives it."""
-    return f"{public_url}/2010-04-01/Accounts/{account_sid}/Recordings/{recording_sid}"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calls.status import Status
-from calls.webhooks import DialResult, dial_parameters
-from sipengine.callbacks import recording_url
+from calls.webhooks import DialResult, dial_parameters, recording_url
 from sipengine.documents import Done, How
 from sipengine.ports import Ended, Headers, NoMedia, ReferDeclined
 from sipengine.records import CallLog, Leg

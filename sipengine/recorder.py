@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from calls.entries import CallbackSpec, CallRecord, RecordingEntry
+from calls.webhooks import recording_url
 from routing.sid import new_sid
-from sipengine.callbacks import Callbacks, recording_url
+from sipengine.callbacks import Callbacks
 from sipengine.ports import Event, LegId, Phone, RecordClosed, RecordFailed
 from sipengine.records import CallLog
 
