@@ -5,8 +5,9 @@ Source: Twilio's Call resource ("Create a Call") and Call recordings; conformanc
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -44,6 +45,19 @@ async def answered(switch: Switch, **values: Any) -> LegId:
     switch.engine.post(Answered(leg, T0 + 3))
     await switch.settle()
     return leg
+
+
+def unanswered_lookups(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let no host name be resolved from now on; return what is set when one is asked for."""
+    asked = asyncio.Event()
+
+    async def asks(*args: object, **options: object) -> NoReturn:
+        asked.set()
+        await asyncio.Future()
+        raise AssertionError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", asks)
+    return asked
 
 
 def events(switch: Switch) -> list[str]:
@@ -100,9 +114,11 @@ class TestWhereItGoes:
         assert (switch.records[-1].status, switch.records[-1].sip_code) == ("failed", 503)
         assert switch.engine.calls == 0
 
-    async def test_a_call_that_is_ended_between_two_trunks_is_over(self) -> None:
+    async def test_a_call_that_is_ended_between_two_trunks_is_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         switch = switch_with(Dialplan({AC: (ONE, FIRST)}))
+        asked = unanswered_lookups(monkeypatch)
         await switch.ends(await placed(switch, to="+4930123"), 503)
+        await switch.until(asked.is_set)
         switch.engine.obey(QueuedCommand(7, SID, status="canceled"))
         await switch.until(lambda: switch.engine.calls == 0)
         assert switch.records[-1].status == "canceled"
