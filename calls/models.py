@@ -14,6 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from calls import status
+from calls.annotations import CallNote as CallNote
+from calls.annotations import CallTag as CallTag
+from calls.annotations import SavedView as SavedView
+from calls.annotations import Tag as Tag
 from calls.webhooks import without_secrets
 from routing.fields import SecretField
 
