@@ -14,6 +14,7 @@ from routing.models import (
     Account,
     Credential,
     CredentialList,
+    EndingKind,
     Endpoint,
     RingGroup,
     RingGroupMember,
@@ -63,9 +64,7 @@ def create(account: Account, password: str) -> None:
     hunt = RingGroup.objects.create(
         account=account, name="Hunt", strategy=RingGroup.Strategy.SEQUENTIAL, ring_timeout=10
     )
-    welcome = RingGroup.objects.create(
-        account=account, name="Welcome", fallback=RingGroup.Fallback.SAY, fallback_text=WELCOME
-    )
+    welcome = RingGroup.objects.create(account=account, name="Welcome", fallback=EndingKind.SAY, fallback_text=WELCOME)
     for group in (demo, hunt):
         for position, endpoint in enumerate(endpoints):
             RingGroupMember.objects.create(group=group, endpoint=endpoint, position=position)

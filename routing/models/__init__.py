@@ -12,6 +12,7 @@ from routing.models.access import (
 )
 from routing.models.applications import Application, PhoneNumber, VoiceUrls
 from routing.models.base import Account, Region, RoutingVersion
+from routing.models.endings import Ending, EndingKind
 from routing.models.idempotency import IdempotencyKey
 from routing.models.keys import ApiKey
 from routing.models.targets import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember, Route
@@ -24,6 +25,8 @@ __all__ = [
     "Application",
     "Credential",
     "CredentialList",
+    "Ending",
+    "EndingKind",
     "Endpoint",
     "IdempotencyKey",
     "IpAccessControlList",

@@ -12,6 +12,7 @@ from routing import outbound, sipuri
 from routing.models.access import SipDomain, url_field
 from routing.models.address import SipAddress, sip_error
 from routing.models.base import Account, Ordered, method_field
+from routing.models.endings import Ending, EndingKind, check_account, check_ending, ending_of
 from routing.validators import (
     RECORDING_EVENTS,
     normal_events,
@@ -122,12 +123,6 @@ class RingGroup(models.Model):
         ANSWER_DUAL = "record-from-answer-dual", "From answer, two channels (caller left)"
         RINGING_DUAL = "record-from-ringing-dual", "From ringing, two channels (caller left)"
 
-    class Fallback(models.TextChoices):
-        HANGUP = "hangup", "Hang up"
-        GROUP = "group", "Ring another group"
-        ENDPOINT = "endpoint", "Ring an endpoint"
-        SAY = "say", "Say something and hang up"
-
     class RingTone(models.TextChoices):
         AUTOMATIC = "", "Automatic"
         AT = "at", "Austria"
@@ -224,8 +219,8 @@ class RingGroup(models.Model):
     fallback = models.CharField(
         "if nobody answers",
         max_length=8,
-        choices=Fallback.choices,
-        default=Fallback.HANGUP,
+        choices=EndingKind.choices,
+        default=EndingKind.HANGUP,
     )
     fallback_group = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="fallback_of", verbose_name="other group"
@@ -252,17 +247,18 @@ class RingGroup(models.Model):
             )
         except ValidationError as error:
             raise ValidationError({"recording_status_callback_events": error}) from error
-        needed = {"group": "fallback_group", "endpoint": "fallback_endpoint", "say": "fallback_text"}.get(self.fallback)
-        if needed and not getattr(self, needed):
-            raise ValidationError({needed: "Fill this in, or choose something else for “if nobody answers”."})
-        for field in ("fallback_group", "fallback_endpoint"):
-            check_account(self.account_id, field, getattr(self, field))
-        if self.fallback == self.Fallback.GROUP:
+        check_ending(self, "fallback")
+        if self.fallback == EndingKind.GROUP:
             self._check_loop()
+
+    @property
+    def if_unanswered(self) -> Ending:
+        """Return what becomes of a call that nobody takes."""
+        return ending_of(self, "fallback")
 
     def _check_loop(self) -> None:
         names, seen, group = [self.name], {self.pk}, self.fallback_group
-        while group and group.fallback == self.Fallback.GROUP and group.pk not in seen:
+        while group and group.fallback == EndingKind.GROUP and group.pk not in seen:
             names.append(group.name)
             seen.add(group.pk)
             group = group.fallback_group
@@ -271,12 +267,6 @@ class RingGroup(models.Model):
             raise ValidationError(
                 {"fallback_group": f"{chain}: an unanswered call would go round for ever. Choose another group."}
             )
-
-
-def check_account(account_sid: str, field: str, other: Endpoint | RingGroup | None) -> None:
-    """Refuse something of another account."""
-    if other and other.account_id != account_sid:
-        raise ValidationError({field: f"{other} belongs to another account: choose one of the same account."})
 
 
 def check_members(strategy: str, enabled: int) -> None:

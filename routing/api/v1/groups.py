@@ -19,7 +19,7 @@ from routing.api.v1.filtering import CharFilter, Filters, MultipleChoiceFilter, 
 from routing.api.v1.problems import Problem
 from routing.api.v1.serializing import Events, Mine, Nested, OwnedSerializer, refuse
 from routing.api.v1.viewing import Writing, action
-from routing.models import Endpoint, RingGroup, RingGroupMember
+from routing.models import EndingKind, Endpoint, RingGroup, RingGroupMember
 from routing.models.targets import check_members
 from routing.resolve import Destination
 from routing.validators import RECORDING_EVENTS
@@ -124,7 +124,7 @@ class RingGroupFilters(Filters):
     name = CharFilter()
     strategy = MultipleChoiceFilter(choices=RingGroup.Strategy.choices)
     record = MultipleChoiceFilter(choices=RingGroup.Record.choices)
-    fallback = MultipleChoiceFilter(choices=RingGroup.Fallback.choices)
+    fallback = MultipleChoiceFilter(choices=EndingKind.choices)
     endpoint = NumberFilter("members__endpoint", label="Id of an endpoint that is a member.")
     account = CharFilter("account")
 
