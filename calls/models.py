@@ -18,6 +18,9 @@ from calls.annotations import CallNote as CallNote
 from calls.annotations import CallTag as CallTag
 from calls.annotations import SavedView as SavedView
 from calls.annotations import Tag as Tag
+from calls.keeping import Hold as Hold
+from calls.keeping import RecordingAccess as RecordingAccess
+from calls.keeping import RetentionRun as RetentionRun
 from calls.webhooks import without_secrets
 from routing.fields import SecretField
 
@@ -228,6 +231,7 @@ class Recording(models.Model):
             models.Index(fields=["status", "updated"], name="recording_status"),
             models.Index(fields=["account", "-start_time", "-sid"], name="recording_account"),
         ]
+        permissions = [("listen_recording", "Can listen to and download recordings")]
 
     def __str__(self) -> str:
         return self.sid
