@@ -21,6 +21,10 @@ from calls.annotations import Tag as Tag
 from calls.keeping import Hold as Hold
 from calls.keeping import RecordingAccess as RecordingAccess
 from calls.keeping import RetentionRun as RetentionRun
+from calls.room_models import Conference as Conference
+from calls.room_models import Participant as Participant
+from calls.room_models import Queue as Queue
+from calls.room_models import QueueMember as QueueMember
 from calls.webhooks import without_secrets
 from routing.fields import SecretField
 
@@ -314,6 +318,17 @@ class CallRequest(models.Model):
     machine_detection = models.BooleanField(default=False)
     amd_callback = models.JSONField(null=True, blank=True, help_text="Who is told of what machine detection found.")
     call_reason = models.CharField(max_length=50, blank=True, help_text="Goes into the Subject of the INVITE.")
+    conference = models.ForeignKey(
+        Conference,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="requests",
+        help_text="The conference that it is placed into: the engine that has it takes the call.",
+    )
+    label = models.CharField(max_length=128, blank=True, help_text="The participant's, in that conference.")
     created = models.DateTimeField(default=timezone.now)
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The engine that has taken the call.")
     claimed_at = models.DateTimeField(null=True, blank=True)
@@ -412,10 +427,14 @@ class Command(models.Model):
         PAUSE = "pause", "pause the recording"
         RESUME = "resume", "resume the recording"
         STOP = "stop", "stop the recording"
+        CONFERENCE = "conference", "change the conference"
+        PARTICIPANT = "participant", "change the participant"
+        KICK = "kick", "take the participant out"
+        DEQUEUE = "dequeue", "take the call out of the queue"
 
     call = models.ForeignKey(Call, models.CASCADE, db_constraint=False, db_index=False, related_name="commands")
     action = models.CharField(max_length=16, choices=Action.choices, blank=True, help_text="Blank: end, or redirect.")
-    options = models.JSONField(default=dict, blank=True, help_text="Which recording, and how.")
+    options = models.JSONField(default=dict, blank=True, help_text="Which recording or room, and how.")
     status = models.CharField(max_length=16, choices=Status.choices, blank=True, help_text="How to end it.")
     url = models.CharField("URL", max_length=URL_LENGTH, blank=True, help_text="TwiML to go on with.")
     method = models.CharField(max_length=8, choices=HTTP_METHODS, default="POST")
