@@ -12,17 +12,21 @@ from routing.models.access import (
 )
 from routing.models.applications import Application, PhoneNumber, VoiceUrls
 from routing.models.base import Account, Region, RoutingVersion
+from routing.models.blocking import BlockedCaller
 from routing.models.endings import Ending, EndingKind
 from routing.models.idempotency import IdempotencyKey
 from routing.models.keys import ApiKey
+from routing.models.schedules import Schedule, ScheduleException, ScheduleHours
 from routing.models.targets import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember, Route
 from routing.models.trunks import Trunk, TrunkRule
+from routing.models.voicemail import Voicemail
 
 __all__ = [
     "MAX_NOUNS",
     "Account",
     "ApiKey",
     "Application",
+    "BlockedCaller",
     "Credential",
     "CredentialList",
     "Ending",
@@ -37,8 +41,12 @@ __all__ = [
     "RingGroupMember",
     "Route",
     "RoutingVersion",
+    "Schedule",
+    "ScheduleException",
+    "ScheduleHours",
     "SipDomain",
     "Trunk",
     "TrunkRule",
     "VoiceUrls",
+    "Voicemail",
 ]

@@ -1,6 +1,6 @@
 """What becomes of a call when nobody answers: a choice with its target, kept in fields that share a prefix.
 
-A model with such a choice has the fields `x` (of `EndingKind`), `x_group`, `x_endpoint` and `x_text`.
+A model with such a choice has the fields `x` (of `EndingKind`), `x_group`, `x_endpoint`, `x_voicemail` and `x_text`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 if TYPE_CHECKING:
+    from routing.models.schedules import Schedule
     from routing.models.targets import Endpoint, RingGroup
+    from routing.models.voicemail import Voicemail
 
 
 class EndingKind(models.TextChoices):
     HANGUP = "hangup", "Hang up"
     GROUP = "group", "Ring another group"
     ENDPOINT = "endpoint", "Ring an endpoint"
+    VOICEMAIL = "voicemail", "Take a message (voicemail)"
     SAY = "say", "Say something and hang up"
 
 
 NEEDED = {  # what each kind must be told, as the suffix of the field
     EndingKind.GROUP: "group",
     EndingKind.ENDPOINT: "endpoint",
+    EndingKind.VOICEMAIL: "voicemail",
     EndingKind.SAY: "text",
 }
 
@@ -36,6 +40,7 @@ class Ending:
     kind: str
     group: RingGroup | None = None
     endpoint: Endpoint | None = None
+    voicemail: Voicemail | None = None
     text: str = ""
 
     def __str__(self) -> str:
@@ -44,6 +49,8 @@ class Ending:
                 return f"group {self.group}"
             case EndingKind.ENDPOINT:
                 return f"endpoint {self.endpoint}"
+            case EndingKind.VOICEMAIL:
+                return f"voicemail box {self.voicemail}"
             case EndingKind.SAY:
                 return f"say “{self.text}” and hang up"
             case _:
@@ -56,6 +63,7 @@ def ending_of(row: Any, prefix: str) -> Ending:
         kind=getattr(row, prefix),
         group=getattr(row, f"{prefix}_group"),
         endpoint=getattr(row, f"{prefix}_endpoint"),
+        voicemail=getattr(row, f"{prefix}_voicemail"),
         text=getattr(row, f"{prefix}_text"),
     )
 
@@ -67,11 +75,11 @@ def check_ending(row: Any, prefix: str) -> None:
         label = row._meta.get_field(prefix).verbose_name
         text = f"Fill this in, or choose something else for “{label}”."
         raise ValidationError({f"{prefix}_{needed}": text})
-    for name in ("group", "endpoint"):
+    for name in ("group", "endpoint", "voicemail"):
         check_account(row.account_id, f"{prefix}_{name}", getattr(row, f"{prefix}_{name}"))
 
 
-def check_account(account_sid: str, field: str, other: Endpoint | RingGroup | None) -> None:
+def check_account(account_sid: str, field: str, other: Endpoint | RingGroup | Schedule | Voicemail | None) -> None:
     """Refuse something of another account."""
     if other and other.account_id != account_sid:
         raise ValidationError({field: f"{other} belongs to another account: choose one of the same account."})

@@ -13,6 +13,8 @@ from routing.models.access import SipDomain, url_field
 from routing.models.address import SipAddress, sip_error
 from routing.models.base import Account, Ordered, method_field
 from routing.models.endings import Ending, EndingKind, check_account, check_ending, ending_of
+from routing.models.schedules import Schedule
+from routing.models.voicemail import Voicemail
 from routing.validators import (
     RECORDING_EVENTS,
     normal_events,
@@ -218,7 +220,7 @@ class RingGroup(models.Model):
     )
     fallback = models.CharField(
         "if nobody answers",
-        max_length=8,
+        max_length=16,
         choices=EndingKind.choices,
         default=EndingKind.HANGUP,
     )
@@ -228,8 +230,43 @@ class RingGroup(models.Model):
     fallback_endpoint = models.ForeignKey(
         Endpoint, models.PROTECT, null=True, blank=True, related_name="fallback_of", verbose_name="endpoint"
     )
+    fallback_voicemail = models.ForeignKey(
+        Voicemail, models.PROTECT, null=True, blank=True, related_name="fallback_of", verbose_name="voicemail box"
+    )
     fallback_text = models.TextField(
         "spoken message", max_length=4096, blank=True, help_text="Read to the caller, then the call is hung up."
+    )
+    schedule = models.ForeignKey(
+        Schedule,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="groups",
+        verbose_name="opening hours",
+        help_text="When the group is rung. Empty: always.",
+    )
+    closed = models.CharField(
+        "outside opening hours", max_length=16, choices=EndingKind.choices, default=EndingKind.HANGUP
+    )
+    closed_group = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="closed_of", verbose_name="other group when closed"
+    )
+    closed_endpoint = models.ForeignKey(
+        Endpoint, models.PROTECT, null=True, blank=True, related_name="closed_of", verbose_name="endpoint when closed"
+    )
+    closed_voicemail = models.ForeignKey(
+        Voicemail,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="closed_of",
+        verbose_name="voicemail box when closed",
+    )
+    closed_text = models.TextField(
+        "spoken message when closed",
+        max_length=4096,
+        blank=True,
+        help_text="Read to the caller, then the call is hung up.",
     )
 
     class Meta:
@@ -248,6 +285,8 @@ class RingGroup(models.Model):
         except ValidationError as error:
             raise ValidationError({"recording_status_callback_events": error}) from error
         check_ending(self, "fallback")
+        check_ending(self, "closed")
+        check_account(self.account_id, "schedule", self.schedule)
         if self.fallback == EndingKind.GROUP:
             self._check_loop()
 
@@ -255,6 +294,11 @@ class RingGroup(models.Model):
     def if_unanswered(self) -> Ending:
         """Return what becomes of a call that nobody takes."""
         return ending_of(self, "fallback")
+
+    @property
+    def if_closed(self) -> Ending:
+        """Return what becomes of a call outside the opening hours."""
+        return ending_of(self, "closed")
 
     def _check_loop(self) -> None:
         names, seen, group = [self.name], {self.pk}, self.fallback_group
@@ -314,6 +358,9 @@ class Route(Ordered):
     )
     group = models.ForeignKey(RingGroup, models.PROTECT, null=True, blank=True, related_name="routes")
     endpoint = models.ForeignKey(Endpoint, models.PROTECT, null=True, blank=True, related_name="routes")
+    voicemail = models.ForeignKey(
+        Voicemail, models.PROTECT, null=True, blank=True, related_name="routes", verbose_name="voicemail box"
+    )
     url = url_field("TwiML URL", "A TwiML application elsewhere that takes over the call.")
     method = method_field("method")
     enabled = models.BooleanField(default=True, help_text="A disabled route is passed over.")
@@ -332,10 +379,10 @@ class Route(Ordered):
 
     def clean(self) -> None:
         """Refuse anything but exactly one destination, of the domain's account."""
-        chosen = [name for name in ("group", "endpoint", "url") if getattr(self, name)]
+        chosen = [name for name in ("group", "endpoint", "voicemail", "url") if getattr(self, name)]
         if len(chosen) != 1:
-            text = "Choose exactly one destination: a group, an endpoint, or a TwiML URL."
+            text = "Choose exactly one destination: a group, an endpoint, a voicemail box, or a TwiML URL."
             raise ValidationError(dict.fromkeys(chosen[1:] or ["group"], text))
         if self.domain_id:
-            for field in ("group", "endpoint"):
+            for field in ("group", "endpoint", "voicemail"):
                 check_account(self.domain.account_id, field, getattr(self, field))
