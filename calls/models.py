@@ -25,6 +25,10 @@ from calls.room_models import Conference as Conference
 from calls.room_models import Participant as Participant
 from calls.room_models import Queue as Queue
 from calls.room_models import QueueMember as QueueMember
+from calls.telemetry import EndpointCheck as EndpointCheck
+from calls.telemetry import Engine as Engine
+from calls.telemetry import LegQuality as LegQuality
+from calls.telemetry import SipMessage as SipMessage
 from calls.webhooks import without_secrets
 from routing.fields import SecretField
 
