@@ -171,6 +171,98 @@ class CommandDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ConferenceEntry:
+    """A conference as it is now: `status` is init, in-progress or completed, then with `reason_ended` and `ended_by`.
+
+    `reason_ended` is one of Twilio's words (last-participant-left, …), `ended_by` the SID of the call that ended it.
+    """
+
+    sid: str
+    account_sid: str
+    name: str
+    status: str
+    engine: str
+    region: str
+    created: float
+    updated: float
+    reason_ended: str = ""
+    ended_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantEntry:
+    """A call in a conference as it is now; `left` is when it went out, None while it is in."""
+
+    conference_sid: str
+    call_sid: str
+    account_sid: str
+    label: str
+    muted: bool
+    hold: bool
+    coaching: bool
+    call_sid_to_coach: str
+    start_on_enter: bool
+    end_on_exit: bool
+    joined: float
+    updated: float
+    left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A queue that a call has named and that is not in the database: it changes nothing of one that is."""
+
+    sid: str
+    account_sid: str
+    name: str
+    max_size: int
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEntry:
+    """A call that waits in a queue since `enqueued`; `waiting` is False when it waits no longer."""
+
+    queue_sid: str
+    call_sid: str
+    account_sid: str
+    engine: str
+    enqueued: float
+    waiting: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChange:
+    """What is to become of a conference, of a participant or of one who waits; what is None stays as it is.
+
+    `sid` is the room's. `hold_url`, `wait_url` None: our own music; `announce_url` is heard once. `coach` is the SID of
+    the call that a participant speaks to alone, "" for everybody. `end` ends the conference.
+    """
+
+    sid: str
+    muted: bool | None = None
+    hold: bool | None = None
+    hold_url: str | None = None
+    hold_method: str = "GET"
+    announce_url: str = ""
+    announce_method: str = "POST"
+    wait_url: str | None = None
+    wait_method: str = "POST"
+    beep_on_exit: bool | None = None
+    end_on_exit: bool | None = None
+    coach: str | None = None
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceSpec:
+    """The conference that a placed call goes into: it has this SID if none of that name is in progress."""
+
+    sid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedCommand:
     """A change to a call in progress that somebody asked for.
 
@@ -186,11 +278,12 @@ class QueuedCommand:
     fallback_url: str = ""
     fallback_method: str = "POST"
     by: str = ""  # who asked, for the timeline
-    action: str = ""  # record, pause, resume or stop; blank: one of the above
+    action: str = ""  # of `Command.Action`; blank: one of the above
     recording_sid: str = ""  # which one; blank: the one that runs
     recording: RecordingSpec | None = None  # how, for record
     callback: CallbackSpec | None = None  # replaces the call's, if given
     time_limit: int | None = None  # seconds from now
+    room: RoomChange | None = None  # for the actions on conferences and queues
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +318,21 @@ class QueuedCall:
     amd_callback: CallbackSpec | None = None
     call_reason: str = ""
     wait: float = 0.0
+    conference: ConferenceSpec | None = None
 
 
-Entry = CallRecord | EventEntry | RecordingEntry | NoteEntry | DeliveryEntry | CommandDone
+Entry = (
+    CallRecord
+    | EventEntry
+    | RecordingEntry
+    | NoteEntry
+    | DeliveryEntry
+    | CommandDone
+    | ConferenceEntry
+    | ParticipantEntry
+    | QueueEntry
+    | MemberEntry
+)
 KINDS: dict[str, type[Any]] = {
     "call": CallRecord,
     "event": EventEntry,
@@ -235,6 +340,10 @@ KINDS: dict[str, type[Any]] = {
     "note": NoteEntry,
     "delivery": DeliveryEntry,
     "command": CommandDone,
+    "conference": ConferenceEntry,
+    "participant": ParticipantEntry,
+    "queue": QueueEntry,
+    "member": MemberEntry,
 }
 _NAMES = {cls: name for name, cls in KINDS.items()}
 _TAGS = {cls: name.encode() for name, cls in KINDS.items()}

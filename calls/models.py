@@ -332,7 +332,6 @@ class CallRequest(models.Model):
         related_name="requests",
         help_text="The conference that it is placed into: the engine that has it takes the call.",
     )
-    label = models.CharField(max_length=128, blank=True, help_text="The participant's, in that conference.")
     created = models.DateTimeField(default=timezone.now)
     claimed_by = models.CharField(max_length=255, blank=True, help_text="The engine that has taken the call.")
     claimed_at = models.DateTimeField(null=True, blank=True)

@@ -12,10 +12,14 @@ from calls.entries import (
     CallbackSpec,
     CallRecord,
     CommandDone,
+    ConferenceEntry,
     DeliveryEntry,
     Entry,
     EventEntry,
+    MemberEntry,
     NoteEntry,
+    ParticipantEntry,
+    QueueEntry,
     RecordingEntry,
     from_json,
     to_json,
@@ -29,6 +33,12 @@ ENTRIES: dict[str, Entry] = {
     "delivery": DeliveryEntry(
         "WD1", "WD1", "AC1", "CA1", "status", "completed", "http://h/", "POST", (("CallSid", "CA1"), ("To", "ü")), 3.0
     ),
+    "conference": ConferenceEntry(
+        "CF1", "AC1", "Straße", "completed", "e1", "us1", 1.0, 2.0, "last-participant-left", "CA1"
+    ),
+    "participant": ParticipantEntry("CF1", "CA1", "AC1", "anna", True, False, False, "", True, False, 1.0, 2.0, 3.0),
+    "queue": QueueEntry("QU1", "AC1", "support", 5, 1.0),
+    "member": MemberEntry("QU1", "CA1", "AC1", "e1", 1.5, waiting=False),
     "command": CommandDone(7, 4.0, True, "The call was ended."),
     "called back": replace(CALL, callback=CallbackSpec("http://h/", "GET", ("completed",)), callbacks_sent=2),
     "note": NoteEntry("NO1", "AC1", "CA1", 2.0, 11200, "error", "no answer", "http://h/", "POST", 500, "oops"),

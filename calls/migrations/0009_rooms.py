@@ -12,11 +12,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddField(
-            model_name="callrequest",
-            name="label",
-            field=models.CharField(blank=True, help_text="The participant's, in that conference.", max_length=128),
-        ),
         migrations.AlterField(
             model_name="command",
             name="action",
