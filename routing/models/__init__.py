@@ -13,10 +13,13 @@ from routing.models.access import (
 from routing.models.applications import Application, PhoneNumber, VoiceUrls
 from routing.models.base import Account, Region, RoutingVersion
 from routing.models.blocking import BlockedCaller
+from routing.models.changes import Change
 from routing.models.endings import Ending, EndingKind
 from routing.models.idempotency import IdempotencyKey
 from routing.models.keys import ApiKey
+from routing.models.retention import RetentionRule
 from routing.models.schedules import Schedule, ScheduleException, ScheduleHours
+from routing.models.sessions import UserSession
 from routing.models.targets import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember, Route
 from routing.models.trunks import Trunk, TrunkRule
 from routing.models.voicemail import Voicemail
@@ -27,6 +30,7 @@ __all__ = [
     "ApiKey",
     "Application",
     "BlockedCaller",
+    "Change",
     "Credential",
     "CredentialList",
     "Ending",
@@ -37,6 +41,7 @@ __all__ = [
     "IpAddress",
     "PhoneNumber",
     "Region",
+    "RetentionRule",
     "RingGroup",
     "RingGroupMember",
     "Route",
@@ -47,6 +52,7 @@ __all__ = [
     "SipDomain",
     "Trunk",
     "TrunkRule",
+    "UserSession",
     "VoiceUrls",
     "Voicemail",
 ]
