@@ -29,6 +29,7 @@ from calls.telemetry import EndpointCheck as EndpointCheck
 from calls.telemetry import Engine as Engine
 from calls.telemetry import LegQuality as LegQuality
 from calls.telemetry import SipMessage as SipMessage
+from calls.voicemail_models import VoicemailMessage as VoicemailMessage
 from calls.webhooks import without_secrets
 from routing.fields import SecretField
 
