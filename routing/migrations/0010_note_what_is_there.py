@@ -13,11 +13,29 @@ PARTS = {
     "schedulehours": "schedule",
     "scheduleexception": "schedule",
 }
-MODELS = (
-    "account region apikey application phonenumber sipdomain credentiallist credential ipaccesscontrollist ipaddress "
-    "endpoint trunk trunkrule schedule schedulehours scheduleexception voicemail ringgroup ringgroupmember route "
-    "blockedcaller"
-).split()
+MODELS = [
+    "account",
+    "region",
+    "apikey",
+    "application",
+    "phonenumber",
+    "sipdomain",
+    "credentiallist",
+    "credential",
+    "ipaccesscontrollist",
+    "ipaddress",
+    "endpoint",
+    "trunk",
+    "trunkrule",
+    "schedule",
+    "schedulehours",
+    "scheduleexception",
+    "voicemail",
+    "ringgroup",
+    "ringgroupmember",
+    "route",
+    "blockedcaller",
+]
 LEFT_OUT = {"created", "updated", "last_used", "secret_hash"}
 
 
