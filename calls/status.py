@@ -96,3 +96,10 @@ def aggregate(results: Iterable[Status]) -> Status:
     """
     seen = set(results)
     return next((status for status in _FAILURE_ORDER if status in seen), Status.FAILED)
+
+
+def refusal(status: Status, code: int) -> int:
+    """Return the final response for a caller whose last `<Dial>` ended so; `code` is that of the leg that decided."""
+    named = {Status.BUSY: 486, Status.NO_ANSWER: 480, Status.CANCELED: 487}.get(status)
+    # A 401 or 407 asks for credentials of the callee's realm, without its challenge: nothing for this caller.
+    return named or (code if code >= 400 and code not in (401, 407) else 480)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calls.status import Status
+from calls.status import Status, refusal
 from calls.webhooks import DialResult, dial_parameters, recording_url
 from sipengine.documents import Done, How
 from sipengine.ports import Ended, Headers, NoMedia, ReferDeclined
@@ -60,11 +60,8 @@ def after_last_verb(caller: Leg, reason: str, last: DialOutcome | None) -> Done:
     """Return how a call ends whose TwiML is over: one that nobody answered as its last `<Dial>` did."""
     if caller.answered or last is None or last.bridged:
         return Done(603, Status.NO_ANSWER, reason)
-    code = {Status.BUSY: 486, Status.NO_ANSWER: 480, Status.CANCELED: 487}.get(last.status)
-    # A 401 or 407 asks for credentials of the callee's realm, without its challenge: nothing for this caller.
-    refusal = code or (last.code if last.code >= 400 and last.code not in (401, 407) else 480)
     why = f"Nobody answered: {last.leg.record.reason}" if last.leg is not None else reason
-    return Done(refusal, last.status, why)
+    return Done(refusal(last.status, last.code), last.status, why)
 
 
 def call_reason(parent: Leg, event: Ended, ending: Done, last: DialOutcome | None) -> str:
