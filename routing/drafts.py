@@ -10,31 +10,43 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
+from routing.callers import Caller
 from routing.fields import SecretError
-from routing.models import MAX_NOUNS, Endpoint
+from routing.models import MAX_NOUNS, Endpoint, RingGroupMember
 from routing.sipuri import SipUriError
+from routing.situation import Situation
 
 MASK = "••••••"
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a document depends on besides the models: the call, and how far the dialling has come.
+    """What a document depends on besides the models: the call, how far the dialling has come, and the circumstances.
 
-    `start` is the first member of a sequential group that has not been tried; `visited` are the groups already rung.
+    `left` are the members of the group, by id and in order, that have not been rung; None: nobody has. `visited` are
+    the groups already rung. `members` are the members of a group that is not saved, for a preview.
     """
 
     call_status: str = ""
     dial_call_status: str = ""
     route_id: int = 0
-    start: int = 0
+    left: tuple[int, ...] | None = None
     visited: tuple[int, ...] = ()
     mask_secrets: bool = False
+    caller: Caller = Caller()
+    situation: Situation = Situation()
+    members: tuple[RingGroupMember, ...] | None = None
+
+    @property
+    def now(self) -> datetime | None:
+        """Return the time of the call."""
+        return self.situation.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,7 @@ class Draft:
     why: list[str]
     group_id: int = 0
     most: int = MAX_NOUNS  # nouns in one Dial
+    all_busy: bool = False  # nobody was rung since everybody is in a call
     response: Any = field(default_factory=VoiceResponse)
 
     def served(self) -> Served:

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from routing.fields import is_set
 from routing.models import Endpoint, RingGroup, RingGroupMember, SipDomain, Trunk, TrunkRule
 from routing.models.address import SipAddress
-from routing.models.targets import check_members
+from routing.models.groups import check_members
 from routing.theme import InlineFormSet, ModelForm, ModelFormSet
 from routing.validators import EVENTS, RECORDING_EVENTS
 

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.urls import Resolver404
+from django.urls import resolve as resolve_url
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 from twilio.request_validator import RequestValidator
 
-from routing import resolve, sipuri
+from routing import blocking, callers, resolve, screening, sipuri, situation
+from routing.callers import Caller
 from routing.fields import SecretError
 from routing.models import Account, Endpoint, RingGroup
 from routing.resolve import Destination
 from routing.sid import is_sid
+from routing.situation import Situation
 from routing.voice import OVER, Context, Served, document, follow_up, spoken_test
 
 Handler = Callable[..., Served]
+Params = Mapping[str, str]
+MOST_WHY = 1000  # characters
+_HANDLERS: dict[Callable[..., HttpResponse], Handler] = {}  # by the view that answers for it
 
 
 def signed(handler: Handler) -> Callable[..., HttpResponse]:
-    """Let `handler(params, account, …)` answer requests that the account named by AccountSid has signed."""
+    """Let `handler(params, account, query, situation, …)` answer what the account named by AccountSid has signed."""
 
     @csrf_exempt
     @require_http_methods(["GET", "HEAD", "POST"])
@@ -33,9 +43,24 @@ def signed(handler: Handler) -> Callable[..., HttpResponse]:
         account = _signer(request, params)
         if isinstance(account, HttpResponse):
             return account
-        return _response(handler(params, account, request.GET, **kwargs))
+        return _response(handler(params, account, request.GET, situation.live(), **kwargs))
 
+    _HANDLERS[view] = handler
     return view
+
+
+def serve(account: Account, url: str, params: Mapping[str, str], given: Situation) -> Served | None:
+    """Return what one of these URLs (path and query) answers an account's request in a situation.
+
+    None: the URL is none of these. Nothing is signed, sent or, unless the situation is real, stored.
+    """
+    parts = urlsplit(url)
+    try:
+        found = resolve_url(parts.path)
+    except Resolver404:
+        return None
+    handler = _HANDLERS.get(found.func)
+    return handler(params, account, QueryDict(parts.query), given, **found.kwargs) if handler else None
 
 
 def _signer(request: HttpRequest, params: QueryDict) -> Account | HttpResponse:
@@ -71,6 +96,7 @@ def _response(served: Served) -> HttpResponse:
         response["X-Cordboard-Route"] = str(served.route_id)
     if served.group_id:
         response["X-Cordboard-Group"] = str(served.group_id)
+    response["X-Cordboard-Why"] = quote(" ".join(served.why)[:MOST_WHY])
     return response
 
 
@@ -84,25 +110,36 @@ def dialled_user(to: str) -> str:
         return to.partition("@")[0].partition(":")[2]
 
 
-def context_of(params: QueryDict, query: QueryDict) -> Context:
+def context_of(params: Params, query: Params, given: Situation) -> Context:
     """Read what the request says of the call, and what our own action URL carried."""
-    visited = tuple(int(text) for text in query.get("visited", "").split(",") if text.isdecimal())
     return Context(
         call_status=params.get("CallStatus", ""),
         dial_call_status=params.get("DialCallStatus", ""),
         route_id=_number(query.get("route", "")),
-        start=_number(query.get("start", "")),
-        visited=visited,
+        visited=_numbers(query.get("visited", "")),
+        caller=caller_of(params),
+        situation=given,
     )
 
 
-def _text(params: QueryDict, name: str) -> str:
+def caller_of(params: Params) -> Caller:
+    """Return who calls: of a call that we placed, the one who was called."""
+    placed = params.get("Direction", "").startswith("outbound")
+    address = _text(params, "To" if placed else "From")
+    return Caller(address, _text(params, "SipUsername"), _text(params, "SipDomain"))
+
+
+def _text(params: Params, name: str) -> str:
     # PostgreSQL refuses queries with a NUL.
     return params.get(name, "").replace("\0", "")
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 18 else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 18 else 0
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(number for word in text.split(",") if (number := _number(word)))
 
 
 def _group(account: Account, pk: int) -> RingGroup | None:
@@ -114,17 +151,19 @@ def _nothing(what: str, context: Context) -> Served:
 
 
 @signed
-def voice(params: QueryDict, account: Account, query: QueryDict) -> Served:
+def voice(params: Params, account: Account, query: Params, given: Situation) -> Served:
     """Answer a call to a SIP domain: what the first route that matches the dialled user says."""
     user = dialled_user(_text(params, "To") or _text(params, "Called"))
-    found = resolve.destination(account, _text(params, "SipDomain"), user, _text(params, "SipDomainSid"))
-    return document(found, Context(call_status=params.get("CallStatus", "")))
+    domain, now = _text(params, "SipDomain"), given.now or timezone.now()
+    found = blocking.refusal(account, _text(params, "From"), now, domain)
+    found = found or resolve.destination(account, domain, user, _text(params, "SipDomainSid"))
+    return document(found, Context(params.get("CallStatus", ""), caller=caller_of(params), situation=given))
 
 
 @signed
-def dial_action_group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
+def dial_action_group(params: Params, account: Account, query: Params, given: Situation, pk: int) -> Served:
     """Answer what follows the `<Dial>` of a ring group."""
-    context = context_of(params, query)
+    context = replace(context_of(params, query, given), left=_numbers(query.get("left", "")))
     if context.dial_call_status in OVER:
         return follow_up(None, context, group_id=pk)
     ring_group = _group(account, pk)
@@ -133,9 +172,9 @@ def dial_action_group(params: QueryDict, account: Account, query: QueryDict, pk:
 
 
 @signed
-def group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
+def group(params: Params, account: Account, query: Params, given: Situation, pk: int) -> Served:
     """Answer what a call that was placed to a ring group runs: the group's `<Dial>`."""
-    context = context_of(params, query)
+    context = context_of(params, query, given)
     ring_group = _group(account, pk)
     if ring_group is None:
         return _nothing(f"ring group {pk}", context)
@@ -143,8 +182,23 @@ def group(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Ser
 
 
 @signed
-def endpoint(params: QueryDict, account: Account, query: QueryDict, pk: int) -> Served:
+def endpoint(params: Params, account: Account, query: Params, given: Situation, pk: int) -> Served:
     """Answer what a call that was placed to an endpoint runs: a short spoken message."""
     if not Endpoint.objects.filter(pk=pk, account=account).exists():
-        return _nothing(f"endpoint {pk}", context_of(params, query))
+        return _nothing(f"endpoint {pk}", context_of(params, query, given))
     return spoken_test()
+
+
+@signed
+def screen(params: Params, account: Account, query: Params, given: Situation, pk: int, endpoint: int) -> Served:
+    """Answer what a member hears who must press 1: who calls for which group, and what the key does."""
+    context = context_of(params, query, given)
+    ring_group = _group(account, pk)
+    if ring_group is None:
+        return _nothing(f"ring group {pk}", context)
+    own = Endpoint.objects.filter(pk=endpoint, account=account).first()
+    asked = _number(query.get("asked", ""))
+    caller = callers.split(_text(params, "From"))[0]
+    return screening.document(
+        ring_group, own, caller, digits=params.get("Digits"), asked=asked, route_id=context.route_id
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from lxml import etree
@@ -44,6 +45,12 @@ def dialled(served: Served) -> list[str]:
     return [noun.text or "" for noun in etree.fromstring(served.xml.encode()).iter("Sip")]
 
 
+def left(served: Served) -> tuple[int, ...]:
+    """Return the members that the action URL says are left."""
+    found = parse_qs(urlsplit(attributes(served).get("action", "")).query).get("left", [""])[0]
+    return tuple(map(int, filter(None, found.split(","))))
+
+
 def ring(group: RingGroup, **context: Any) -> Served:
     return document(Destination(group, ()), Context(call_status="ringing", **context))
 
@@ -61,7 +68,7 @@ class TestDocument:
 
     def test_what_follows_is_asked_for_only_if_something_follows(self, account: Account) -> None:
         group = rows.group(account, *phones(account, 2), fallback="say", fallback_text="Nobody is here.")
-        assert attributes(ring(group))["action"] == f"/voice/dial-action/group/{group.pk}/?start=2"
+        assert attributes(ring(group))["action"] == f"/voice/dial-action/group/{group.pk}/"
         group.fallback = "hangup"
         assert "action" not in attributes(ring(group))
 
@@ -214,7 +221,7 @@ class TestDocument:
         group = rows.group(account, *phones(account, 1), fallback="say", fallback_text="Nobody is here.")
         route = rows.route(rows.domain(account), "100", group=group)
         served = document(follow(route))
-        assert attributes(served)["action"] == f"/voice/dial-action/group/{group.pk}/?route={route.pk}&start=1"
+        assert attributes(served)["action"] == f"/voice/dial-action/group/{group.pk}/?route={route.pk}"
         assert (served.route_id, served.group_id) == (route.pk, group.pk)
 
     def test_the_spoken_test_speaks_and_hangs_up(self) -> None:
@@ -257,12 +264,11 @@ class TestMembers:
 
     def test_a_sequential_group_goes_on_in_the_next_dial(self, account: Account) -> None:
         group = rows.group(account, *phones(account, 23), strategy="sequential")
-        served, start, seen = ring(group), 0, []
+        served, seen = ring(group), []
         while "<Dial" in served.xml:
             seen.append(len(dialled(served)))
-            start += seen[-1]
-            assert (f"start={start}" in attributes(served).get("action", "")) is (start < 23)
-            served = follow_up(group, Context(dial_call_status="no-answer", start=start))
+            assert ("action" in attributes(served)) is (sum(seen) < 23)
+            served = follow_up(group, Context(dial_call_status="no-answer", left=left(served)))
         assert seen == [10, 10, 3]
         assert body(served) == "<Hangup />"
 
@@ -281,7 +287,7 @@ class TestWithoutEnhancedSip:
         while "<Dial" in served.xml:
             rung += dialled(served)
             assert "sequential" not in attributes(served)
-            served = follow_up(group, Context(dial_call_status="no-answer", start=len(rung)))
+            served = follow_up(group, Context(dial_call_status="no-answer", left=left(served)))
         assert rung == [f"sip:phone{number}@198.51.100.7" for number in range(3)]
 
     def test_a_parallel_group_says_why(self, account: Account) -> None:
@@ -304,7 +310,7 @@ class TestFollowUp:
     @pytest.mark.parametrize("status", ["completed", "answered", "canceled"])
     def test_a_dial_that_is_over_ends_the_call(self, account: Account, status: str) -> None:
         group = rows.group(account, *phones(account, 1), fallback="say", fallback_text="Nobody is here.")
-        assert body(follow_up(group, Context("in-progress", status, start=1))) == "<Hangup />"
+        assert body(follow_up(group, Context("in-progress", status))) == "<Hangup />"
 
     @pytest.mark.parametrize(
         ("call_status", "dial_status", "expected"),
@@ -319,7 +325,7 @@ class TestFollowUp:
         self, account: Account, call_status: str, dial_status: str, expected: str
     ) -> None:
         group = rows.group(account, *phones(account, 1))
-        assert body(follow_up(group, Context(call_status, dial_status, start=1))) == expected
+        assert body(follow_up(group, Context(call_status, dial_status))) == expected
         assert body(follow_up(None, Context(call_status, dial_status))) == expected
 
     def test_a_message_is_spoken(self, account: Account) -> None:
@@ -331,10 +337,8 @@ class TestFollowUp:
     def test_another_group_is_rung_and_the_first_one_remembered(self, account: Account) -> None:
         second = rows.group(account, *phones(account, 1), name="Second", fallback="say", fallback_text="Nobody.")
         first = rows.group(account, rows.endpoint(account), fallback="group", fallback_group=second)
-        served = follow_up(first, Context("ringing", "no-answer", route_id=7, start=1))
-        assert attributes(served)["action"] == (
-            f"/voice/dial-action/group/{second.pk}/?route=7&start=1&visited={first.pk}"
-        )
+        served = follow_up(first, Context("ringing", "no-answer", route_id=7))
+        assert attributes(served)["action"] == (f"/voice/dial-action/group/{second.pk}/?route=7&visited={first.pk}")
         assert (served.group_id, served.route_id) == (second.pk, 7)
 
     def test_a_group_that_was_rung_before_is_not_rung_again(self, account: Account) -> None:
@@ -342,7 +346,7 @@ class TestFollowUp:
         RingGroup.objects.filter(pk=first.pk).update(fallback="group", fallback_group=second)
         RingGroup.objects.filter(pk=second.pk).update(fallback="group", fallback_group=first)
         second.refresh_from_db()
-        served = follow_up(second, Context("ringing", "no-answer", start=1, visited=(first.pk,)))
+        served = follow_up(second, Context("ringing", "no-answer", visited=(first.pk,)))
         assert body(served) == "<Hangup />"
         assert any("rung already" in reason for reason in served.why)
 
@@ -356,7 +360,7 @@ class TestFollowUp:
             fallback="endpoint",
             fallback_endpoint=last,
         )
-        served = follow_up(group, Context("ringing", "no-answer", start=2))
+        served = follow_up(group, Context("ringing", "no-answer"))
         assert attributes(served) == {
             "answerOnBridge": "true",
             "record": "record-from-answer",
@@ -370,7 +374,7 @@ class TestFollowUp:
 
     def test_a_member_that_joins_while_a_parallel_group_rings_is_not_rung(self, account: Account) -> None:
         group = rows.group(account, *phones(account, 2))
-        assert body(follow_up(group, Context("ringing", "no-answer", start=1))) == "<Hangup />"
+        assert body(follow_up(group, Context("ringing", "no-answer"))) == "<Hangup />"
 
     def test_a_group_without_members_does_at_once_what_it_falls_back_to(self, account: Account) -> None:
         group = rows.group(account, fallback="say", fallback_text="Welcome.")

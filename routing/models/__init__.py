@@ -15,13 +15,15 @@ from routing.models.base import Account, Region, RoutingVersion
 from routing.models.blocking import BlockedCaller
 from routing.models.changes import Change
 from routing.models.endings import Ending, EndingKind
+from routing.models.groups import MAX_NOUNS, RingGroup, RingGroupMember
 from routing.models.idempotency import IdempotencyKey
 from routing.models.keys import ApiKey
 from routing.models.retention import RetentionRule
 from routing.models.schedules import Schedule, ScheduleException, ScheduleHours
 from routing.models.sessions import UserSession
-from routing.models.targets import MAX_NOUNS, Endpoint, RingGroup, RingGroupMember, Route
+from routing.models.targets import Endpoint, Route
 from routing.models.trunks import Trunk, TrunkRule
+from routing.models.turns import RingGroupTurn
 from routing.models.voicemail import Voicemail
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "RetentionRule",
     "RingGroup",
     "RingGroupMember",
+    "RingGroupTurn",
     "Route",
     "RoutingVersion",
     "Schedule",

@@ -12,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 if TYPE_CHECKING:
+    from routing.models.groups import RingGroup
     from routing.models.schedules import Schedule
-    from routing.models.targets import Endpoint, RingGroup
+    from routing.models.targets import Endpoint
     from routing.models.voicemail import Voicemail
 
 

@@ -20,7 +20,7 @@ from routing.api.v1.problems import Problem
 from routing.api.v1.serializing import Events, Mine, Nested, OwnedSerializer, refuse
 from routing.api.v1.viewing import Writing, action
 from routing.models import EndingKind, Endpoint, RingGroup, RingGroupMember
-from routing.models.targets import check_members
+from routing.models.groups import check_members
 from routing.resolve import Destination
 from routing.validators import RECORDING_EVENTS
 from routing.voice import Context, document
