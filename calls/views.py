@@ -12,7 +12,7 @@ from calls.models import Recording
 
 @require_safe
 @user_passes_test(lambda user: user.is_active and user.is_staff, login_url="admin:login")
-@permission_required("calls.view_recording", raise_exception=True)
+@permission_required("calls.listen_recording", raise_exception=True)
 def recording(request: HttpRequest, sid: str, extension: str) -> HttpResponseBase:
     """Answer with the recording, or the part that the Range header asks for; 404 with the reason if there is none."""
     found = Recording.objects.filter(pk=sid).first()

@@ -1,32 +1,17 @@
-"""Registers the pages of Django's users and django-q2's tasks with the theme; without it they are half styled."""
+"""Registers the pages of django-q2's tasks with the theme, and those of users; without it they are half styled."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
 from django_q import admin as q_admin
 from django_q.models import Failure, OrmQ, Schedule, Success
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from routing import admin_users as admin_users
 from routing.theme import ModelAdmin
 
-for model in (User, Group, OrmQ, Success, Failure, Schedule):
+for model in (OrmQ, Success, Failure, Schedule):
     if admin.site.is_registered(model):
         admin.site.unregister(model)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
-    pass
 
 
 @admin.register(OrmQ)

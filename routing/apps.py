@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_migrate, post_save
 
 
 def count_change(sender: type[Any], raw: bool = False, **_: Any) -> None:
@@ -21,8 +21,9 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the signals and register the system checks."""
-        from routing import checks, database_checks, models  # noqa: F401 (checks register themselves)
+        from routing import checks, database_checks, models, roles  # noqa: F401 (checks register themselves)
 
+        post_migrate.connect(roles.after_migrations, dispatch_uid="routing.roles")
         watched = (
             models.Account,
             models.Region,

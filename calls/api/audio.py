@@ -26,7 +26,7 @@ from routing.api.errors import (
 )
 
 _METHODS = ("GET", "HEAD")
-_PERMISSION = "calls.view_recording"
+_PERMISSION = "calls.listen_recording"
 _RETRY_SECONDS = "5"
 
 
