@@ -154,11 +154,16 @@ class Call(models.Model):
             models.Index(fields=["sip_call_id"], name="call_sip_call_id"),
             models.Index(fields=["group", "-start_time"], name="call_group"),
             models.Index(fields=["endpoint", "-start_time"], name="call_endpoint"),
+            models.Index(  # the last conversation of a phone that rings far more often than it is answered
+                fields=["endpoint", "-start_time"],
+                name="call_endpoint_answered",
+                condition=models.Q(answer_time__isnull=False, end_time__isnull=False, endpoint__isnull=False),
+            ),
             models.Index(fields=["account", "-start_time", "-sid"], name="call_account"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.from_user or self.from_address} → {self.to_user or self.to_address}"
+        return harmless(f"{self.from_user or self.from_address} → {self.to_user or self.to_address}")
 
     @property
     def ring_seconds(self) -> float | None:
