@@ -70,6 +70,13 @@ class AccountAdmin(RemarkingAdmin[Account]):
         why = "the account's enhanced SIP features are off"
         return [f"The members of {groups} ring one after the other instead of at once: {why}."] if groups else []
 
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        """Show the token that a new account was given, this once."""
+        super().save_model(request, obj, form, change)
+        if not change and not form.cleaned_data.get("auth_token"):
+            text = f"Auth token of {obj} ({obj.sid}), shown only now: {obj.auth_token}"
+            messages.warning(request, text)
+
     @admin.action(description="Draw a new auth token and show it once", permissions=["change"])
     def draw_auth_token(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Replace the tokens: whoever signs with or checks against the old one must get the new one."""
