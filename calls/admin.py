@@ -8,43 +8,73 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
 )
 
 from calls import admin_debugger as admin_debugger
-from calls import admin_ring, call_page
+from calls import admin_ring, call_page, export, saved_views
 from calls import admin_webhooks as admin_webhooks
+from calls.admin_annotations import NotesMixin, SavedViewsMixin
 from calls.admin_commands import CommandsMixin
-from calls.admin_filters import LegsFilter, MomentFilter
-from calls.admin_log import LogAdmin, label, moment, two_lines
+from calls.admin_filters import (
+    EXPORT,
+    DirectionFilter,
+    DurationFilter,
+    EndedByFilter,
+    LegsFilter,
+    MomentFilter,
+    OutcomeFilter,
+    RecordedFilter,
+    RegionFilter,
+    SipCodeFilter,
+    TagFilter,
+    in_window,
+    used_window,
+)
+from calls.admin_log import LogAdmin, label, moment, shown, two_lines
 from calls.call_page import ARROWS, TONES, clock
-from calls.models import Call, Recording
+from calls.harmless import harmless
+from calls.models import Call, CallNote, CallTag, Recording, SavedView
 from routing.sid import is_sid
 
 
 @admin.register(Call)
-class CallAdmin(CommandsMixin, LogAdmin[Call]):
+class CallAdmin(NotesMixin, SavedViewsMixin, CommandsMixin, LogAdmin[Call]):
     """Calls, newest first; the page of a call tells why it went as it did."""
+
+    saved_page = SavedView.Page.CALLS
 
     list_display = ("started", "caller", "called", "outcome", "lasted", "went_to", "leg_count", "recorded")
     list_display_links = ("started",)
     list_filter = (
-        LegsFilter,
-        ("status", ChoicesDropdownFilter),
-        ("direction", ChoicesDropdownFilter),
         ("start_time", MomentFilter),
+        OutcomeFilter,
         ("group", AutocompleteSelectFilter),
         ("endpoint", AutocompleteSelectFilter),
+        RecordedFilter,
+        TagFilter,
+        EndedByFilter,
+        ("duration", DurationFilter),
+        ("status", ChoicesDropdownFilter),
+        SipCodeFilter,
+        DirectionFilter,
+        RegionFilter,
+        LegsFilter,
     )
     search_fields = ("from_address", "to_address", "sid", "sip_call_id")
-    search_help_text = "Number or address, call SID, or SIP Call-ID. Looks into dialled legs too."
+    search_help_text = "Number, SID, Call-ID, tag or note"
     fields = ("sid",)
     related = ("group", "endpoint", "route__domain", "domain", "parent")
 
@@ -68,10 +98,38 @@ class CallAdmin(CommandsMixin, LogAdmin[Call]):
         columns = ("from_user", "to_user", "sip_call_id")
         # A union, because one condition with OR over three columns makes SQLite walk the whole table.
         first, *others = (Call.objects.order_by().filter(**{column: term}).values("pk") for column in columns)
-        exact = queryset.filter(pk__in=first.union(*others))
+        tagged = CallTag.objects.order_by().filter(tag__name=term.lower()).values("call")
+        noted = CallNote.objects.order_by().filter(text__icontains=term).values("call")
+        exact = queryset.filter(pk__in=first.union(*others, tagged, noted))
         if exact.exists():
             return exact, False
-        return queryset.filter(Q(from_address__icontains=term) | Q(to_address__icontains=term)), False
+        inside = Q(from_address__icontains=term) | Q(to_address__icontains=term)
+        return in_window(request, queryset.filter(inside)), False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the path of the export."""
+        view = self.admin_site.admin_view(require_GET(self.export_view))
+        return [path("export/", view, name=EXPORT), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list; say in the title that these are calls, and below how far it has looked."""
+        response = super().changelist_view(request, {**(extra_context or {}), "title": "Calls", "exports": True})
+        if (window := used_window(request)) and window.since and hasattr(response, "context_data"):
+            response.context_data["looked_back_to"] = window.since
+        return response
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Send the calls that the list would show, all of them, as CSV."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        request.GET = QueryDict(saved_views.normal(request.GET.urlencode()))
+        try:
+            calls = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return redirect(reverse("admin:calls_call_changelist"))
+        name = f"calls-{timezone.localtime():%Y-%m-%d-%H%M}.csv"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return StreamingHttpResponse(export.stream(calls), content_type="text/csv; charset=utf-8", headers=headers)
 
     @admin.display(description="Started", ordering="start_time")
     def started(self, call: Call) -> SafeString:
@@ -84,24 +142,24 @@ class CallAdmin(CommandsMixin, LogAdmin[Call]):
             moment(call.start_time),
         )
 
-    @admin.display(description="From", ordering="from_user")
+    @admin.display(description="From")
     def caller(self, call: Call) -> SafeString:
         """Show the caller."""
-        return two_lines(call.from_user or call.from_address, call_page.host_of(call.from_address))
+        return two_lines(shown(call.from_user or call.from_address), shown(call_page.host_of(call.from_address)))
 
-    @admin.display(description="To", ordering="to_user")
+    @admin.display(description="To")
     def called(self, call: Call) -> SafeString:
         """Show what was dialled."""
-        return two_lines(call.to_user or call.to_address, call_page.host_of(call.to_address))
+        return two_lines(shown(call.to_user or call.to_address), shown(call_page.host_of(call.to_address)))
 
-    @admin.display(description="Status", ordering="status")
+    @admin.display(description="Status")
     def outcome(self, call: Call) -> SafeString:
         """Show the status and the SIP code behind it."""
         tone = TONES[Call.Status(call.status)]
         code = format_html(' <span class="cb-quiet">{}</span>', call.sip_code) if call.sip_code else ""
-        return format_html("{}{}", label(call.get_status_display(), tone, call.reason), code)
+        return format_html("{}{}", label(call.get_status_display(), tone, harmless(call.reason)), code)
 
-    @admin.display(description="Talked", ordering="duration")
+    @admin.display(description="Talked")
     def lasted(self, call: Call) -> SafeString:
         """Show how long they talked, and how long it rang before."""
         rang = f"rang {clock(call.ring_seconds)}" if call.ring_seconds is not None else ""
@@ -111,7 +169,7 @@ class CallAdmin(CommandsMixin, LogAdmin[Call]):
     def went_to(self, call: Call) -> SafeString:
         """Show the ring group and who of it answered."""
         winner = next((leg for leg in call.legs.all() if leg.answer_time), None)
-        answered = (winner.endpoint or winner.to_user) if winner else ""
+        answered = (winner.endpoint or shown(winner.to_user)) if winner else ""
         if call.group:
             return two_lines(call.group, f"{answered} answered" if answered else "")
         return two_lines(call.endpoint or answered or "–", "")

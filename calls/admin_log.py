@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from calls import call_page
+from calls import call_page, keyset
 from calls.harmless import harmless
 from calls.models import Call
 from calls.webhooks import without_secrets
 from routing.theme import ModelAdmin
 
+if TYPE_CHECKING:
+    from django.contrib.admin.views.main import ChangeList
+else:
+    from unfold.views import ChangeList
+
 COUNT_AT_MOST = 10_000
 URL_SHOWN = 90
+TEXT_SHOWN = 60
 SEARCHED = 100_000  # rows that a search inside texts looks at, the newest ones
 _M = TypeVar("_M", bound=Model)
 
 
+_PLACE = "cordboard.place"
+
+
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # the class is not generic at run time
     """Counts no further than `COUNT_AT_MOST`: counting millions of rows would take longer than showing a page."""
+
+    template_name = "calls/pager.html"
 
     @cached_property
     def count(self) -> int:
@@ -35,6 +46,49 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # the class is not 
         rows = self.object_list
         assert isinstance(rows, QuerySet)
         return rows.order_by().values("pk")[:COUNT_AT_MOST].count()
+
+
+class LogChangeList(ChangeList):
+    """Pages that are found by their first or last row, so that page 2,000 is as quick as page 1."""
+
+    page: keyset.Page[Any]
+    more_than: int | None
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:  # type: ignore[override]
+        """Return the log's time, the other way round if its column is asked for so, and the key."""
+        field = self.model_admin.ordering[0].lstrip("-")
+        chosen = self.params.get("o", "")
+        sign = "" if chosen and not chosen.startswith("-") else "-"
+        return [f"{sign}{field}", f"{sign}pk"]
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch one page; count the rest only where there is more than a page, and only up to the cap."""
+        field = self.model_admin.ordering[0].lstrip("-")
+        descending = self.get_ordering(request, self.queryset)[0].startswith("-")
+        place = request.META.get(_PLACE)
+        self.page = keyset.page(self.queryset, field, self.list_per_page, place, descending=descending)
+        self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+        if self.page.previous is None:
+            self.page_num = 1
+        alone = self.page.previous is None and self.page.next is None
+        self.result_count = len(self.page.rows) if alone else self.paginator.count
+        self.more_than = COUNT_AT_MOST if self.result_count >= COUNT_AT_MOST else None
+        self.result_list = self.page.rows  # type: ignore[assignment]
+        self.full_result_count, self.show_full_result_count = None, False
+        self.show_admin_actions, self.can_show_all, self.multi_page = True, False, False
+
+    @property
+    def next_query(self) -> str:
+        """Return the query string of the next page; empty if there is none."""
+        return self._query(keyset.NEXT, self.page.next, self.page_num + 1)
+
+    @property
+    def previous_query(self) -> str:
+        """Return the query string of the page before; empty if there is none."""
+        return self._query(keyset.PREVIOUS, self.page.previous, max(1, self.page_num - 1))
+
+    def _query(self, name: str, place: keyset.Place | None, number: int) -> str:
+        return self.get_query_string({name: str(place), "p": number}) if place else ""
 
 
 class LogAdmin(ModelAdmin[_M]):
@@ -54,6 +108,23 @@ class LogAdmin(ModelAdmin[_M]):
     class Media:
         css = {"all": ["calls/calls.css"]}
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list with pages that are found by their rows."""
+        return LogChangeList
+
+    def get_sortable_by(self, request: HttpRequest) -> list[str]:
+        """Allow to turn the log round: any other order would have the database sort all of it."""
+        field = self.ordering[0].lstrip("-")
+        columns = [name for name in self.get_list_display(request) if isinstance(name, str)]
+        return [name for name in columns if getattr(getattr(self, name, None), "admin_order_field", "") == field]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list; the place of the page is taken out of the query string, or filters would keep it."""
+        query = request.GET.copy()
+        request.META[_PLACE] = keyset.take_place(query, self.model)
+        request.GET = query
+        return super().changelist_view(request, extra_context)
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: the engine writes the log."""
         return False
@@ -72,6 +143,11 @@ def newest(queryset: QuerySet[_M], number: int = SEARCHED) -> QuerySet[_M]:
     times = queryset.model._default_manager.order_by("-time").values_list("time", flat=True)
     oldest = list(times[number - 1 : number])
     return queryset.filter(time__gte=oldest[0]) if oldest else queryset
+
+
+def shown(text: str) -> str:
+    """Return a stranger's text as a list may show it: harmless, and not longer than a cell."""
+    return Truncator(harmless(text)).chars(TEXT_SHOWN)
 
 
 def label(text: object, tone: str, title: str = "") -> SafeString:

@@ -18,6 +18,7 @@ from calls.annotations import CallNote as CallNote
 from calls.annotations import CallTag as CallTag
 from calls.annotations import SavedView as SavedView
 from calls.annotations import Tag as Tag
+from calls.harmless import harmless
 from calls.keeping import Hold as Hold
 from calls.keeping import RecordingAccess as RecordingAccess
 from calls.keeping import RetentionRun as RetentionRun

@@ -58,7 +58,7 @@ def get(client: Client, path: str, **query: str) -> str:
 
 
 def found(client: Client, **query: str) -> set[str]:
-    return set(client.get(LIST, query).context["cl"].result_list.values_list("sid", flat=True))
+    return {row.pk for row in client.get(LIST, query).context["cl"].result_list}
 
 
 def test_the_list_shows_group_who_answered_and_how_many_legs(admin_client: Client, answered: CallRecord) -> None:
@@ -88,7 +88,8 @@ def test_the_list_takes_the_same_queries_for_any_number_of_calls(
     assert len(queries) <= 12
 
 
-def test_the_list_does_not_count_the_whole_table(admin_client: Client, answered: CallRecord) -> None:
+def test_the_list_does_not_count_the_whole_table(admin_client: Client, account: Account, answered: CallRecord) -> None:
+    ledger.apply([samples.call(account) for _ in range(50)])
     with CaptureQueriesContext(connection) as queries:
         get(admin_client, LIST)
     counts = [query["sql"] for query in queries if "COUNT(" in query["sql"] and "calls_call" in query["sql"]]
