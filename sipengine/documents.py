@@ -21,6 +21,7 @@ from sipengine.records import CallLog
 
 TOO_LARGE = 11750
 TWIML_KEPT = 16_384  # characters of a document that the timeline keeps
+PARAMETER_KEPT = 256  # characters of each parameter of the request for it
 _LOGIN = re.compile(r"""//[^/?#\s"'<>]*@""")
 _PASSWORD = re.compile(r"""(\bpassword\s*=\s*)("[^"]*"|'[^']*')""")
 
@@ -104,9 +105,12 @@ class Documents:
     async def tell(self, step: Goto) -> None:
         """Send a request whose answer nobody is left to run for."""
         try:
-            await self._request(step)
+            answer = await self._request(step)
         except FetchError as error:
             self._failed(error)
+        else:
+            url, ms = without_secrets(answer.url), round(answer.seconds * 1000, 1)
+            self._log.event("action.answered", url=url, status=answer.status, ms=ms)
 
     @property
     def application(self) -> Application:
@@ -134,7 +138,12 @@ class Documents:
 
     async def _request(self, step: Goto) -> Fetched:
         parameters = (*self._voice_parameters(), *step.parameters)
-        self._log.event("twiml.request", url=without_secrets(step.url), method=step.method)
+        self._log.event(
+            "twiml.request",
+            url=without_secrets(step.url),
+            method=step.method,
+            parameters=[[name, value[:PARAMETER_KEPT]] for name, value in parameters],
+        )
         return await self._web.fetch(step.url, step.method, parameters, self._application.auth_token, self._cookies)
 
     async def _try(self, step: Goto) -> tuple[twiml.Document, Fetched] | int:

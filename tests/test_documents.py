@@ -278,7 +278,9 @@ class TestTheLog:
         call = Call()
         call.serves(HANGUP)
         await call.documents.get(VOICE)
-        assert call.details("twiml.request") == [{"url": "http://app/voice", "method": "POST"}]
+        assert call.details("twiml.request") == [
+            {"url": "http://app/voice", "method": "POST", "parameters": [["CallStatus", "ringing"]]}
+        ]
         assert call.details("twiml.response") == [
             {"url": "http://app/voice", "status": 200, "ms": 12.3, "body": HANGUP}
         ]
