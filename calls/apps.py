@@ -32,5 +32,8 @@ class CallsConfig(AppConfig):
 
     def ready(self) -> None:
         from calls import client_settings as client_settings  # registers its checks
+        from calls.presence import LoggedPresence
+        from routing import presence
 
+        presence.register(LoggedPresence())
         post_migrate.connect(schedule_tasks, sender=self, dispatch_uid="calls.schedules")
