@@ -235,10 +235,11 @@ class MemberEntry:
 class RoomChange:
     """What is to become of a conference, of a participant or of one who waits; what is None stays as it is.
 
-    `sid` is the room's. `hold_url`, `wait_url` None: our own music; `announce_url` is heard once. `coach` is the SID of
+    `sid` is the room's, `account_sid` its account's. `hold_url`, `wait_url` None: our own music; `announce_url` is heard once. `coach` is the SID of
     the call that a participant speaks to alone, "" for everybody. `end` ends the conference.
     """
 
+    account_sid: str
     sid: str
     muted: bool | None = None
     hold: bool | None = None
@@ -284,6 +285,72 @@ class QueuedCommand:
     callback: CallbackSpec | None = None  # replaces the call's, if given
     time_limit: int | None = None  # seconds from now
     room: RoomChange | None = None  # for the actions on conferences and queues
+
+
+@dataclass(frozen=True, slots=True)
+class QualityEntry:
+    """How a leg's audio has gone so far (`ports.MediaStats`, by the same names); `final` when the leg has ended."""
+
+    call_sid: str
+    time: float
+    final: bool
+    codec: str
+    packets_in: int
+    packets_out: int
+    lost_in: int
+    discarded_in: int
+    jitter_in: float | None = None
+    jitter_in_max: float | None = None
+    lost_out: int | None = None
+    jitter_out: float | None = None
+    round_trip: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    """What an engine tells of itself now and then; not in the journal: only the last one counts.
+
+    `state` is starting, running, draining or stopped; peaks and `refused` (calls, because it was full) since `started`.
+    """
+
+    name: str
+    version: str
+    library: str
+    host: str
+    pid: int
+    address: str
+    regions: tuple[str, ...]
+    started: float
+    seen: float
+    state: str
+    max_legs: int
+    legs: int = 0
+    calls: int = 0
+    peak_legs: int = 0
+    peak_calls: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedCheck:
+    """A SIP OPTIONS that somebody wants sent: the SIP URI in full, and the region it leaves from (blank: the default)."""
+
+    id: int
+    uri: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDone:
+    """What came of a `QueuedCheck`: the answer's code, or 0 and the error; `seconds` from the request to the answer."""
+
+    id: int
+    time: float
+    code: int
+    reason: str = ""
+    server: str = ""
+    seconds: float | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
