@@ -6,6 +6,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from sipengine import simulator
+
 
 def healthz(request: HttpRequest) -> HttpResponse:
     """Answer 200 while the web process serves."""
@@ -15,6 +17,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", healthz, name="healthz"),
+    path("admin/simulator/", admin.site.admin_view(simulator.view), name="simulator"),
     path("admin/", admin.site.urls),
     path("voice/", include("routing.urls")),
     path("recordings/", include("calls.urls")),

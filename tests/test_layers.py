@@ -66,13 +66,14 @@ LAYERS = (  # the first one that matches
         never="asyncio",
     ),
     layer("store", "sipengine.store", ours="pure ports routing calls", others="django"),
+    layer("simulator", "sipengine.simulator", ours="pure routing admin calls", others=WEB),
     layer("pjsip", "sipengine.pjsip*", ours="pure ports pjsip", others="pjsua2"),
     layer("ports", "sipengine.ports", ours="pure"),
     layer("certificate", "sipengine.certificate", ours="pure", others="cryptography"),
     layer("app", "sipengine.apps", ours="pure", others="django"),
     layer("softphone", "sipengine.softphone", ours="pure ports pjsip certificate"),
     layer("engine", "sipengine sipengine.*", ours="pure ports webclient engine", others="aiohttp yarl orjson " + MEDIA),
-    layer("config", "config config.*", ours="pure routing calls config", others=WEB + " granian uvloop"),
+    layer("config", "config config.*", ours="pure routing calls config simulator", others=WEB + " granian uvloop"),
 )
 
 
