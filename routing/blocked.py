@@ -6,7 +6,6 @@ A pattern is a number or SIP user, an address (user@host), a beginning of either
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 ANONYMOUS = "anonymous"
 LONGEST = 255
@@ -18,9 +17,9 @@ _UNSEEN = re.compile("[\x00-\x20\x7f-\xa0]")
 
 def normal_pattern(text: str) -> str:
     """Return a pattern in the form that callers are compared with; raise `ValueError`, which says what to write."""
-    compact = _SPACING.sub("", text)
-    pattern = (compact if _NUMBER.fullmatch(compact) else text.strip()).casefold()
-    pattern = re.sub(r"^(sips?|tel):", "", pattern)
+    pattern = re.sub(r"^(sips?|tel):", "", text.strip().casefold())
+    compact = _SPACING.sub("", pattern)
+    pattern = compact if _NUMBER.fullmatch(compact) else pattern
     if not pattern.strip("*+"):
         raise ValueError("This would block everybody: write a number, or the beginning of one before the *.")
     if _UNSEEN.search(pattern) or "*" in pattern[:-1]:
@@ -51,18 +50,13 @@ def is_anonymous(caller: str) -> bool:
     return user in _HIDDEN or address.endswith("@anonymous.invalid")
 
 
+def patterns(caller: str) -> list[str]:
+    """Return every pattern that covers a caller, in the normal form: what is looked up in a table of patterns."""
+    keys = [key for key in caller_keys(caller) if key]
+    beginnings = [f"{key[:length]}*" for key in keys for length in range(1, len(key) + 1)]
+    return list(dict.fromkeys([*keys, *beginnings, *([ANONYMOUS] if is_anonymous(caller) else ())]))
+
+
 def covers(pattern: str, caller: str) -> bool:
     """Say whether a pattern, in its normal form, covers a caller."""
-    if pattern == ANONYMOUS:
-        return is_anonymous(caller)
-    keys = [key for key in caller_keys(caller) if key]
-    if pattern.endswith("*"):
-        return any(key.startswith(pattern[:-1]) for key in keys)
-    return pattern in keys
-
-
-def exact_patterns(caller: str) -> Iterator[str]:
-    """Yield the patterns without `*` that cover a caller: what is looked up in a table of patterns."""
-    yield from (key for key in caller_keys(caller) if key)
-    if is_anonymous(caller):
-        yield ANONYMOUS
+    return pattern in patterns(caller)

@@ -29,6 +29,7 @@ from routing.models import (
     RoutingVersion,
     SipDomain,
     Trunk,
+    Voicemail,
 )
 from routing.outbound import Dialplan, Way, client_key
 from routing.outbound import Trunk as WayOut
@@ -56,7 +57,14 @@ class External:
     method: str
 
 
-Target = RingGroup | Endpoint | External
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nowhere, and what the caller gets instead: `rejected` or `busy`."""
+
+    reason: str
+
+
+Target = RingGroup | Endpoint | Voicemail | External | Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +228,7 @@ def destination(account: Account, domain_name: str, user: str, domain_sid: str =
     candidates = (
         Route.objects.filter(domain=domain)
         .filter(Q(pattern=user) | Q(pattern__endswith="*"))
-        .select_related("group__account", "endpoint")
+        .select_related("group__account", "group__schedule", "endpoint", "voicemail")
     )
     why: list[str] = []
     for route in candidates:
@@ -234,7 +242,7 @@ def destination(account: Account, domain_name: str, user: str, domain_sid: str =
 
 def follow(route: Route, why: tuple[str, ...] = ()) -> Destination:
     """Return the destination of one route."""
-    target: Target | None = route.group or route.endpoint
+    target: Target | None = route.group or route.endpoint or route.voicemail
     if target is None and route.url:
         target = External(route.url, route.method)
     return Destination(target, why, route)

@@ -28,7 +28,7 @@ from routing.voice import OVER, Context, Served, document, follow_up, spoken_tes
 
 Handler = Callable[..., Served]
 Params = Mapping[str, str]
-MOST_WHY = 1000  # characters
+MOST_WHY = 3000  # characters, percent-encoded
 _HANDLERS: dict[Callable[..., HttpResponse], Handler] = {}  # by the view that answers for it
 
 
@@ -96,7 +96,7 @@ def _response(served: Served) -> HttpResponse:
         response["X-Cordboard-Route"] = str(served.route_id)
     if served.group_id:
         response["X-Cordboard-Group"] = str(served.group_id)
-    response["X-Cordboard-Why"] = quote(" ".join(served.why)[:MOST_WHY])
+    response["X-Cordboard-Why"] = quote(" ".join(served.why))[:MOST_WHY]  # clients take headers of 8 kB
     return response
 
 
@@ -117,8 +117,10 @@ def context_of(params: Params, query: Params, given: Situation) -> Context:
         dial_call_status=params.get("DialCallStatus", ""),
         route_id=_number(query.get("route", "")),
         visited=_numbers(query.get("visited", "")),
+        mask_secrets=not given.real,  # a document that nobody dials is for people to read
         caller=caller_of(params),
         situation=given,
+        mask_secrets=not given.real,
     )
 
 
@@ -157,7 +159,7 @@ def voice(params: Params, account: Account, query: Params, given: Situation) -> 
     domain, now = _text(params, "SipDomain"), given.now or timezone.now()
     found = blocking.refusal(account, _text(params, "From"), now, domain)
     found = found or resolve.destination(account, domain, user, _text(params, "SipDomainSid"))
-    return document(found, Context(params.get("CallStatus", ""), caller=caller_of(params), situation=given))
+    return document(found, context_of(params, query, given))
 
 
 @signed

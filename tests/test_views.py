@@ -144,7 +144,7 @@ class TestVoice:
     ) -> None:
         members = [rows.endpoint(account, f"e{number}", username="u", password="p") for number in range(10)]
         rows.route(domain, "100", group=rows.group(account, *members))
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             caller.post()
 
     def test_ten_members_cost_little_cpu(self, account: Account, caller: Caller, domain: SipDomain) -> None:

@@ -3,10 +3,11 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
+from django.db import migrations, models
+
 import routing.models.schedules
 import routing.models.voicemail
 import routing.validators
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
