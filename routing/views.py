@@ -120,7 +120,6 @@ def context_of(params: Params, query: Params, given: Situation) -> Context:
         mask_secrets=not given.real,  # a document that nobody dials is for people to read
         caller=caller_of(params),
         situation=given,
-        mask_secrets=not given.real,
     )
 
 
