@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, QuerySet, Window
+from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from calls.entries import QueuedCall
-from calls.models import Call, CallPace, CallRequest
+from calls.entries import ConferenceSpec, QueuedCall
+from calls.models import Call, CallPace, CallRequest, Conference
 from calls.values import callback_spec, recording_spec
 from routing.fields import SecretError
 from routing.models import Account
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # How far ahead calls are handed out, each with its moment: a little more than engines let pass between two looks.
 AHEAD = timedelta(seconds=0.6)
+COMPLETED = Conference.Status.COMPLETED
 
 
 class _NotYet(Exception):
@@ -37,7 +38,7 @@ def claim(engine: str, regions: Collection[str], limit: int) -> list[QueuedCall]
         return []
     claimed = []
     full: set[str] = set()
-    for request in _in_turn(regions, limit):
+    for request in _in_turn(engine, regions, limit):
         if request.call.account_id in full:
             continue
         try:
@@ -59,14 +60,18 @@ def _any_waiting() -> bool:
         return cursor.fetchone() is not None
 
 
-def _in_turn(regions: Collection[str], limit: int) -> QuerySet[CallRequest]:
-    """Return each account's first request, then each one's second, and so on; none of accounts that must wait."""
-    waiting = CallRequest.objects.filter(claimed_by="", call__status=Call.Status.QUEUED, call__region__in=regions)
+def _in_turn(engine: str, regions: Collection[str], limit: int) -> QuerySet[CallRequest]:
+    """Return each account's first request, then each one's second, and so on; none of accounts that must wait.
+
+    One that goes into a conference is for the engine that has the conference.
+    """
+    mine = Q(conference=None) | Q(conference__engine__in=("", engine))
+    waiting = CallRequest.objects.filter(mine, claimed_by="", call__status=Call.Status.QUEUED, call__region__in=regions)
     busy = CallPace.objects.filter(next_at__gt=timezone.now() + AHEAD).values("account_id")
     order = [F("created").asc(), F("pk").asc()]
     turn = Window(RowNumber(), partition_by=[F("call__account_id")], order_by=order)
     ranked = waiting.exclude(call__account__in=busy).annotate(turn=turn).filter(turn__lte=limit)
-    return ranked.select_related("call__account").order_by("turn", "created", "pk")[:limit]
+    return ranked.select_related("call__account", "conference").order_by("turn", "created", "pk")[:limit]
 
 
 def _take(request: CallRequest, engine: str) -> float | None:
@@ -81,7 +86,15 @@ def _take(request: CallRequest, engine: str) -> float | None:
         mine = CallRequest.objects.filter(pk=request.pk, claimed_by="")
         if not mine.update(claimed_by=engine, claimed_at=now):
             return None
+        if request.conference_id and not _take_conference(request.conference_id, engine):
+            transaction.set_rollback(True)
+            return None
         return (_moment(request.call.account, now) - now) / timedelta(seconds=1)
+
+
+def _take_conference(sid: str, engine: str) -> bool:
+    """Let a conference that is in no engine yet be in this one; return False if another one was quicker."""
+    return bool(Conference.objects.filter(pk=sid, engine__in=("", engine)).update(engine=engine))
 
 
 def _moment(account: Account, now: datetime) -> datetime:
@@ -100,6 +113,10 @@ def _claimed(request: CallRequest, wait: float) -> QueuedCall | None:
     call, account = request.call, request.call.account
     if not account.is_active:
         _give_up(request, f"account {account.sid} is {account.status}")
+        return None
+    conference = request.conference
+    if conference is not None and Conference.objects.filter(pk=conference.pk, status=COMPLETED).exists():
+        _give_up(request, "its conference is over")
         return None
     try:
         auth_token, password = account.auth_token, request.password
@@ -130,6 +147,7 @@ def _claimed(request: CallRequest, wait: float) -> QueuedCall | None:
         amd_callback=callback_spec(request.amd_callback),
         call_reason=request.call_reason,
         wait=wait,
+        conference=ConferenceSpec(conference.sid, conference.friendly_name) if conference else None,
     )
 
 

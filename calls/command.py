@@ -15,7 +15,7 @@ from calls import ledger
 from calls.entries import CallbackSpec, EventEntry, QueuedCommand
 from calls.models import HTTP_METHODS, URL_LENGTH, Call, CallRequest, Command
 from calls.status import TERMINAL, Status
-from calls.values import callback_json, callback_spec, recording_spec, text
+from calls.values import callback_json, callback_spec, recording_spec, room_change, text
 from routing.validators import validate_url
 
 log = logging.getLogger(__name__)
@@ -177,6 +177,7 @@ def _queued(command: Command) -> QueuedCommand:
         recording=recording_spec(command.options.get("recording")),
         callback=callback_spec(command.options.get("callback")),
         time_limit=command.options.get("time_limit"),
+        room=room_change(command.options.get("room")),
     )
 
 

@@ -18,7 +18,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from calls import command, ledger, outbox
+from calls import command, ledger, outbox, room_ledger
 from calls.callback_request import concluded, deliver
 from calls.client_settings import client_policy
 from calls.entries import DeliveryEntry
@@ -63,6 +63,7 @@ def sweep() -> int:
     """Look after what nobody else does, every minute; return how many attempts were made."""
     outbox.take_over(Q(time__lt=timezone.now() - ABANDONED_AFTER))
     command.settle_lost()
+    room_ledger.end_unused()
     return deliver_due()
 
 

@@ -235,8 +235,9 @@ class MemberEntry:
 class RoomChange:
     """What is to become of a conference, of a participant or of one who waits; what is None stays as it is.
 
-    `sid` is the room's, `account_sid` its account's. `hold_url`, `wait_url` None: our own music; `announce_url` is heard once. `coach` is the SID of
-    the call that a participant speaks to alone, "" for everybody. `end` ends the conference.
+    `sid` is the room's, `account_sid` its account's. `hold_url`, `wait_url` None: our own music; `announce_url` is
+    heard once. `coach` is the SID of the call that a participant speaks to alone, "" for everybody. `end` ends the
+    conference.
     """
 
     account_sid: str
@@ -333,7 +334,7 @@ class EngineEntry:
 
 @dataclass(frozen=True, slots=True)
 class QueuedCheck:
-    """A SIP OPTIONS that somebody wants sent: the SIP URI in full, and the region it leaves from (blank: the default)."""
+    """A SIP OPTIONS that somebody wants sent: the SIP URI in full, and the region it leaves from (blank: default)."""
 
     id: int
     uri: str
@@ -399,6 +400,8 @@ Entry = (
     | ParticipantEntry
     | QueueEntry
     | MemberEntry
+    | QualityEntry
+    | CheckDone
 )
 KINDS: dict[str, type[Any]] = {
     "call": CallRecord,
@@ -411,6 +414,8 @@ KINDS: dict[str, type[Any]] = {
     "participant": ParticipantEntry,
     "queue": QueueEntry,
     "member": MemberEntry,
+    "quality": QualityEntry,
+    "check": CheckDone,
 }
 _NAMES = {cls: name for name, cls in KINDS.items()}
 _TAGS = {cls: name.encode() for name, cls in KINDS.items()}

@@ -15,9 +15,33 @@ from datetime import UTC, datetime
 from django.db import DataError, IntegrityError, models, transaction
 from django_q.tasks import async_task
 
-from calls import outbox
-from calls.entries import CallRecord, CommandDone, DeliveryEntry, Entry, EventEntry, NoteEntry, RecordingEntry
-from calls.models import Call, CallEvent, CallRequest, Command, Notification, Recording, WebhookDelivery
+from calls import measures, outbox, room_ledger
+from calls.entries import (
+    CallRecord,
+    CheckDone,
+    CommandDone,
+    ConferenceEntry,
+    DeliveryEntry,
+    Entry,
+    EventEntry,
+    MemberEntry,
+    NoteEntry,
+    ParticipantEntry,
+    QualityEntry,
+    QueueEntry,
+    RecordingEntry,
+)
+from calls.models import (
+    Call,
+    CallEvent,
+    CallRequest,
+    Command,
+    EndpointCheck,
+    LegQuality,
+    Notification,
+    Recording,
+    WebhookDelivery,
+)
 from calls.status import TERMINAL, Direction, Status
 from calls.values import (
     SMALL,
@@ -47,7 +71,17 @@ _RECORDING_COLUMNS = [
 # entries: it is raised, and the caller tries the same batch again.
 _POISON = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 
-Row = Call | CallEvent | Recording | Notification | WebhookDelivery | Command
+Row = (
+    Call
+    | CallEvent
+    | Recording
+    | Notification
+    | WebhookDelivery
+    | Command
+    | LegQuality
+    | EndpointCheck
+    | room_ledger.RoomRow
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +146,12 @@ def _row(entry: Entry) -> Row:
             return outbox.row(entry)
         case CommandDone():
             return Command(pk=entry.id, done_at=moment(entry.time), ok=entry.ok, outcome=text(entry.outcome, 1000))
+        case ConferenceEntry() | ParticipantEntry() | QueueEntry() | MemberEntry():
+            return room_ledger.row(entry)
+        case QualityEntry():
+            return measures.quality(entry)
+        case CheckDone():
+            return measures.check(entry)
 
 
 def _call(record: CallRecord) -> Call:
@@ -234,6 +274,9 @@ def _write(rows: Sequence[Row]) -> None:
             _write_recordings(recordings)
         outbox.write([row for row in rows if isinstance(row, WebhookDelivery)])
         _write_outcomes([row for row in rows if isinstance(row, Command)])
+        room_ledger.write([row for row in rows if isinstance(row, room_ledger.ROOM_ROWS)])
+        measures.write_qualities([row for row in rows if isinstance(row, LegQuality)])
+        measures.write_checks([row for row in rows if isinstance(row, EndpointCheck)])
 
 
 def _write_outcomes(commands: Sequence[Command]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from calls.entries import CallbackSpec, RecordingSpec
+from calls.entries import CallbackSpec, RecordingSpec, RoomChange
 from routing.sid import is_sid
 
 SMALL = 32_767
@@ -92,3 +93,13 @@ def recording_json(spec: RecordingSpec | None) -> dict[str, Any] | None:
 def recording_spec(value: dict[str, Any] | None) -> RecordingSpec | None:
     """Return how a leg is recorded, from its column."""
     return None if value is None else RecordingSpec(**{**value, "callback": callback_spec(value["callback"])})
+
+
+def room_json(change: RoomChange) -> dict[str, Any]:
+    """Return what is to become of a room as its column keeps it."""
+    return asdict(change)
+
+
+def room_change(value: dict[str, Any] | None) -> RoomChange | None:
+    """Return what is to become of a room, from its column."""
+    return None if value is None else RoomChange(**value)

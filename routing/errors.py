@@ -223,6 +223,8 @@ _TABLE = """
       Answer callbacks with 204, or 200 and an empty <Response/>; the call itself was not affected.
 15004 E A relative URL was given where there is no document URL to complete it.
       Write absolute URLs in TwiML that is given inline.
+16022 E The conference does not exist, or is over.
+      Look it up by its name: a new one has a new SID.
 20001 W A parameter is not known.
       Check the parameter's spelling, capitals included.
 20003 E The credentials are wrong or do not permit this.

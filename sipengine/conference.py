@@ -1,37 +1,27 @@
-"""asyncio: conferences: calls of different sessions that hear one another. This file is the room and who is in it;
-`conferencing.py` is the verb that joins a call to it.
+"""asyncio: conferences: calls of different sessions that hear one another. This file is the room; `participating.py` is
+one who is in it, `conferencing.py` the verb that joins a call to it.
 
 Source: Twilio's `<Conference>` page; what it leaves open is in docs/twiml.md.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from calls.entries import CallbackSpec
-from calls.verb_parameters import (
-    ConferenceEvent,
-    ConferenceState,
-    Participant,
-    conference_parameters,
-    conference_wait_parameters,
-)
+from calls.entries import CallbackSpec, ConferenceEntry, RoomChange
+from calls.verb_parameters import ConferenceEvent, ConferenceState, Participant, conference_parameters
 from routing.sid import new_sid
 from sipengine import twiml
 from sipengine.callbacks import spec_of
-from sipengine.documents import Done
-from sipengine.media import MediaError
 from sipengine.mixing import Mix
+from sipengine.participating import Chime, Member
 from sipengine.ports import LegId
 from sipengine.recorder import Recorder
 from sipengine.script import Script
 from sipengine.services import Services
-from sipengine.waiting import PROMPTS, Aside, wait
 
 HUNG_UP = "participant_hung_up"
 PRESSED_STAR = "participant_pressed_star"
@@ -46,8 +36,7 @@ ENDER_LEFT = "participant-with-end-conference-on-exit-left"
 ENDER_KICKED = "participant-with-end-conference-on-exit-kicked"
 ENDED_VIA_API = "conference-ended-via-api"
 
-Chime = Literal["enter", "exit"]
-BEEPS: dict[Chime, str] = {"enter": "onEnter", "exit": "onExit"}
+INIT, IN_PROGRESS, COMPLETED = "init", "in-progress", "completed"
 
 CALLBACK_EVENTS: dict[ConferenceEvent, str] = {
     "conference-start": "start",
@@ -75,78 +64,25 @@ class ConferenceView:
     participants: tuple[Participant, ...]
 
 
-class Member:
-    """A call in a conference: what it may, and what is played to it alone. `left` tells why it is no longer in."""
-
-    def __init__(self, script: Script, noun: twiml.Conference) -> None:
-        self.script = script
-        self.noun = noun
-        self.muted = noun.muted
-        self.held = False
-        self.away = False  # its own phone holds us: what it sends meanwhile is music of its own
-        self.end_on_exit = noun.end_on_exit
-        self.left: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._music = Aside(script)
-        self._chime = Aside(script)
-        self._hears = ""
-
-    @property
-    def leg(self) -> LegId:
-        """The phone's number of its leg."""
-        return self.script.line.id
-
-    @property
-    def call_sid(self) -> str:
-        """The SID of its call."""
-        return self.script.leg.record.sid
-
-    @property
-    def audible(self) -> bool:
-        """Say whether others may hear it."""
-        return not (self.muted or self.held or self.away)
-
-    def participant(self) -> Participant:
-        """Return it as requests tell it."""
-        return Participant(
-            call_sid=self.call_sid,
-            label=self.noun.label or "",
-            muted=self.muted,
-            hold=self.held,
-            start_on_enter=self.noun.start_on_enter,
-            end_on_exit=self.end_on_exit,
-        )
-
-    def play(self, what: str, url: str | None, method: str, conference: Conference) -> None:
-        """Play music of a kind (`wait`, `hold`) to it, unless that is what it hears; `""` is none."""
-        if self._hears == what:
-            return
-        self._hears = what
-        if not what:
-            self._music.stop()
-            return
-        parameters = conference_wait_parameters(conference.sid, conference.name)
-        self._music.start(wait(self.script, url, method, allowed=PROMPTS, extra=lambda: parameters))
-
-    def chime(self, kind: Chime) -> None:
-        """Let it hear that somebody enters or leaves."""
-        self._chime.start(_chime(self.script, kind))
-
-    def go(self, reason: str) -> None:
-        """Stop everything that is played to it, and let its call go on."""
-        self._music.stop()
-        self._chime.stop()
-        self.left.set_result(reason)
-
-
 class Conference:
     """One room, from the first who joins to the last who leaves; `closed` is called then.
 
     Every change is made in one turn of the event loop: whoever comes while the last one leaves finds another room.
     """
 
-    def __init__(self, name: str, account_sid: str, services: Services, closed: Callable[[Conference], None]) -> None:
-        self.sid = new_sid("CF")
+    def __init__(
+        self,
+        name: str,
+        account_sid: str,
+        services: Services,
+        closed: Callable[[Conference], None],
+        *,
+        sid: str = "",
+        region: str = "",
+    ) -> None:
+        self.sid = sid or new_sid("CF")
         self.name = name
+        self.region = region
         self.account_sid = account_sid
         self.created = time.time()
         self.started = False
@@ -164,8 +100,11 @@ class Conference:
 
     def join(self, script: Script, noun: twiml.Conference) -> Member:
         """Let a call in."""
-        member = Member(script, noun)
+        member = Member(script, noun, self.sid)
+        if not self._members:
+            self._save(INIT)
         self._members[member.call_sid] = member
+        self._keep(member)
         if self._callback is None:
             self._callback = spec_of(noun.callback, script.documents.absolute, script.log)
         script.log.event("conference.join", name=self.name, sid=self.sid, participants=len(self))
@@ -176,7 +115,7 @@ class Conference:
         elif len(self) > 1 and any(one.noun.start_on_enter for one in self._members.values()):
             self._start(member)
         else:
-            self._play_music(member)
+            member.play_music(self.name, started=False)
         self._start_recording()
         return member
 
@@ -210,26 +149,36 @@ class Conference:
         if member is not None and member.muted != muted:
             member.muted = muted
             self._connect(member)
-            self._tell("participant-mute" if muted else "participant-unmute", member)
+            self._changed("participant-mute" if muted else "participant-unmute", member)
         return member is not None
 
     def hold(self, call_sid: str, held: bool = True, url: str | None = None, method: str = "POST") -> bool:
         """Take a participant out of the talk, with music (as `waitUrl`) instead, or back; False if it is not in."""
         member = self._members.get(call_sid)
-        if member is not None and member.held != held:
-            member.held = held
-            self._connect(member)
-            self._play_music(member, url, method)
-            self._tell("participant-hold" if held else "participant-unhold", member)
+        if member is not None:
+            changed = member.held != held
+            member.hold(held, url, method)
+            member.play_music(self.name, started=self.started)
+            if changed:
+                self._connect(member)
+                self._changed("participant-hold" if held else "participant-unhold", member)
         return member is not None
 
-    def modify(self, call_sid: str, *, end_on_exit: bool) -> bool:
-        """Change whether the conference ends with a participant; return False if it is not in."""
+    def modify(self, call_sid: str, change: RoomChange) -> bool:
+        """Change how a participant ends, beeps and waits, and whom it coaches; return False if it is not in."""
         member = self._members.get(call_sid)
-        if member is not None and member.end_on_exit != end_on_exit:
-            member.end_on_exit = end_on_exit
-            self._tell("participant-modify", member)
+        if member is not None and member.modify(change):
+            self._connect(member)
+            member.play_music(self.name, started=self.started)
+            self._changed("participant-modify", member)
         return member is not None
+
+    def announce(self, url: str, method: str, call_sid: str = "") -> bool:
+        """Let a participant, or all of them, hear a document once; return False if that one is not in."""
+        told = [member for member in self._members.values() if call_sid in ("", member.call_sid)]
+        for member in told:
+            member.announce(url, method, self.name)
+        return bool(told)
 
     def kick(self, call_sid: str) -> bool:
         """Let a participant go on with its next verb; return False if it is not in."""
@@ -251,20 +200,13 @@ class Conference:
 
     def _start(self, by: Member) -> None:
         self.started = True
+        self._save(IN_PROGRESS)
         for member in self._members.values():
-            self._play_music(member)
+            member.play_music(self.name, started=True)
         for one, other in itertools.combinations(self._members.values(), 2):
             self._connect_two(one, other)
         self._tell("conference-start", by)
         self._chime(by, "enter")
-
-    def _play_music(self, member: Member, url: str | None = None, method: str = "POST") -> None:
-        if member.held:
-            member.play("hold", url, method, self)
-        elif self.started:
-            member.play("", None, "", self)
-        else:
-            member.play("wait", member.noun.wait_url, member.noun.wait_method, self)
 
     def _connect(self, member: Member) -> None:
         for other in self._others(member):
@@ -274,13 +216,18 @@ class Conference:
 
     def _connect_two(self, one: Member, other: Member) -> None:
         hears = self.started and not (one.held or other.held)
-        self._mix.connect(one.leg, other.leg, one_hears=hears and other.audible, other_hears=hears and one.audible)
+        self._mix.connect(
+            one.leg,
+            other.leg,
+            one_hears=hears and other.audible_to(one),
+            other_hears=hears and one.audible_to(other),
+        )
 
     def _others(self, member: Member) -> Iterator[Member]:
         return (other for other in self._members.values() if other is not member)
 
     def _chime(self, by: Member, kind: Chime) -> None:
-        if self.started and by.noun.beep in ("true", BEEPS[kind]):
+        if self.started and by.beeps(kind):
             for other in self._others(by):
                 if not other.held:
                     other.chime(kind)
@@ -290,7 +237,7 @@ class Conference:
         if asker is None or self.recorder is not None or not self.started:
             return
         services = self._services
-        self._recorded = {member.leg for member in self._members.values() if member.audible}
+        self._recorded = {one.leg for one in self._members.values() if one.audible and not one.coaches}
         self.recorder = Recorder(
             asker.script.leg.record,
             [sorted(self._recorded)],
@@ -309,7 +256,7 @@ class Conference:
     def _record(self, member: Member, recorder: Recorder) -> None:
         """Let the recording hear what the others hear of a member."""
         leg = member.leg
-        wanted = member.audible and self._members.get(member.call_sid) is member
+        wanted = member.audible and not member.coaches and self._members.get(member.call_sid) is member
         if wanted and leg not in self._recorded:
             self._recorded.add(leg)
             recorder.also(0, leg)
@@ -327,6 +274,7 @@ class Conference:
         self._mix.forget(member.leg)
         self._recorded.discard(member.leg)
         member.script.log.event("conference.leave", name=self.name, sid=self.sid, participants=len(self))
+        self._keep(member, left=True)
         self._tell("participant-leave", member, reason=reason)
         member.go(reason)
 
@@ -337,8 +285,33 @@ class Conference:
     def _close(self, by: Member, reason: str) -> None:
         if self.recorder is not None:
             self.recorder.stop()
+        self._save(COMPLETED, reason, "" if reason == ENDED_VIA_API else by.call_sid)
         self._tell("conference-end", by, reason_ended=reason)
         self._closed(self)
+
+    def _save(self, status: str, reason_ended: str = "", ended_by: str = "") -> None:
+        services, now = self._services, time.time()
+        services.put(
+            ConferenceEntry(
+                self.sid,
+                self.account_sid,
+                self.name,
+                status,
+                services.engine,
+                self.region,
+                self.created,
+                now,
+                reason_ended,
+                ended_by,
+            )
+        )
+
+    def _keep(self, member: Member, *, left: bool = False) -> None:
+        self._services.put(member.entry(time.time(), left=left))
+
+    def _changed(self, event: ConferenceEvent, member: Member) -> None:
+        self._keep(member)
+        self._tell(event, member)
 
     def _tell(self, event: ConferenceEvent, member: Member, *, reason: str = "", reason_ended: str = "") -> None:
         spec, now = self._callback, time.time()
@@ -358,11 +331,3 @@ class Conference:
         )
         parameters = conference_parameters(state)
         self._services.callbacks.fire(spec, self.account_sid, member.call_sid, "conference", event, parameters, now)
-
-
-async def _chime(script: Script, kind: Chime) -> Done:
-    try:
-        await script.line.play(await script.services.media.beep(kind))
-    except MediaError as error:
-        script.log.note(error.code, error.message)
-    return Done()

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from calls.webhooks import DialResult, dial_parameters
 from sipengine import twiml
-from sipengine.conference import HUNG_UP, PRESSED_STAR, TIME_LIMIT, UPDATED, Conference, Member
+from sipengine.conference import HUNG_UP, PRESSED_STAR, TIME_LIMIT, UPDATED, Conference
 from sipengine.documents import Next
+from sipengine.participating import Member
 from sipengine.ports import Digit, Event, Held
 from sipengine.script import Script
 from sipengine.waiting import go_on, place_of

@@ -20,7 +20,7 @@ from routing.answers import Application, Challenge, Deny, InviteFacts, Peer
 from routing.errors import lookup
 from routing.outbound import NoWay
 from routing.sid import new_sid
-from sipengine import call_recording
+from sipengine import call_recording, room_commands
 from sipengine.addresses import bare_address, dialled, printable, user_and_host
 from sipengine.dialing import DialRun
 from sipengine.documents import Goto, Inline
@@ -37,6 +37,7 @@ BACKLOG_SECONDS = 0.15  # how long a command for the SIP thread may wait before 
 LEGS_PER_CALL = 11  # a caller and ten phones: what a new call may need
 NOTE_SECONDS = 10.0  # one note per source and code in this time: strangers must not fill the log
 ATTEMPT_SECONDS = 60.0
+CONFERENCE_OVER = "The conference that it was placed into ended before it was answered."
 REFUSAL_LENGTH = 200  # characters of X-Twilio-Error
 
 
@@ -150,6 +151,9 @@ class Engine:
         return CommandDone(command.id, time.time(), ok, outcome)
 
     def _obey(self, command: QueuedCommand) -> tuple[bool, str]:
+        if command.room is not None:
+            mine = (one for one in self._sessions if one.parent.record.sid == command.call_sid)
+            return room_commands.obey(self._services.rooms, next(mine, None), command)
         for session in tuple(self._sessions):
             if session.parent.record.sid == command.call_sid:
                 if command.action:
@@ -165,6 +169,7 @@ class Engine:
 
     def _forget(self, session: CallSession) -> None:
         self._sessions.discard(session)
+        self._services.rooms.expect_no_more(self._services, session.parent.record.sid)
         if not self._sessions:
             self._idle.set()
 
@@ -287,12 +292,20 @@ class Engine:
             goal = placement(queued, self._services.dialplan())
         except NoWay as error:
             self._cannot_place(record, f"Its address cannot be called: {error.message}", error.code)
+            self._expect(queued, lambda: None)
+            self._services.rooms.expect_no_more(self._services, queued.sid)
             return
         record.to_address = goal.address
         first = Inline(queued.twiml.encode()) if queued.twiml else Goto(queued.url, queued.method)
         session = CallSession(self._services, application, record, SipFacts())
         self._sessions.add(session)
         session.start_outbound(goal, first, self._forget)
+        self._expect(queued, lambda: session.hang_up(CONFERENCE_OVER))
+
+    def _expect(self, queued: QueuedCall, give_up: Callable[[], None]) -> None:
+        if queued.conference is not None:
+            rooms = self._services.rooms
+            rooms.expect(self._services, queued.sid, queued.account_sid, queued.conference, give_up)
 
     def _cannot_place(self, record: CallRecord, reason: str, code: int) -> None:
         record.status, record.end_time = Status.FAILED.value, time.time()

@@ -19,10 +19,9 @@ from sipengine.ports import Digit, Event, Held
 from sipengine.queues import Queue, Taking
 from sipengine.records import Leg
 from sipengine.script import Script
-from sipengine.waiting import PROMPTS, Aside, AsideDocuments, go_on, place_of, wait
+from sipengine.waiting import PROMPTS, SPOKEN, Aside, go_on, once, place_of, wait
 
 IN_QUEUE = (*PROMPTS, twiml.Gather, twiml.Hangup, twiml.Leave)
-IN_GREETING = (*PROMPTS, twiml.Redirect)
 FULL: QueueOutcome = "queue-full"
 
 
@@ -110,12 +109,10 @@ class EnqueueRun:
         """Run a document on this call before it is connected; one that fails does not keep the two apart."""
         script, queue = self._script, self._queue
         assert queue is not None
-        documents = AsideDocuments(
-            script, IN_GREETING, lambda: queue_parameters(queue.sid, self._seconds(), dequeuing_sid)
-        )
-        aside = Script(script.services, script.leg, script.line, documents, script.log)
         self._greeting = Aside(script, lambda done: then())
-        self._greeting.start(aside.run(step))
+        self._greeting.start(
+            once(script, step, SPOKEN, lambda: queue_parameters(queue.sid, self._seconds(), dequeuing_sid))
+        )
 
     def connected(self) -> None:
         """Take in that it is connected."""

@@ -6,13 +6,14 @@ Sources: Twilio's `<Enqueue>` and `<Queue>` pages and its Queue resource; what t
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from calls.entries import Entry, MemberEntry, QueueEntry
+from calls.room_sids import queue_sid
 from calls.verb_parameters import QueueState
 from sipengine.documents import Goto
 from sipengine.records import Leg
@@ -87,14 +88,29 @@ class QueueView:
 class Queue:
     """One queue of an account. Whoever comes is matched at once, in one turn of the event loop: first come, first
     served on both sides, and nobody is given to two.
+
+    What happens is told to `put`; `stored` says whether the database knows the queue.
     """
 
-    def __init__(self, name: str, account_sid: str, max_size: int = MAX_SIZE) -> None:
-        self.sid = queue_sid(account_sid, name)
+    def __init__(
+        self,
+        name: str,
+        account_sid: str,
+        max_size: int = MAX_SIZE,
+        *,
+        sid: str = "",
+        stored: bool = False,
+        engine: str = "",
+        put: Callable[[Entry], None] = lambda entry: None,
+    ) -> None:
+        self.sid = sid or queue_sid(account_sid, name)
         self.name = name
         self.account_sid = account_sid
         self.max_size = max_size
+        self.stored = stored
         self.created = time.time()
+        self._engine = engine
+        self._put = put
         self._callers: list[Waiting] = []
         self._takers: deque[Taking] = deque()
         self._waits: deque[float] = deque(maxlen=AVERAGED)
@@ -113,12 +129,31 @@ class Queue:
         """Let a caller wait; one who is given back has its old place."""
         place = next((i for i, other in enumerate(self._callers) if other.entered > caller.entered), len(self._callers))
         self._callers.insert(place, caller)
+        if not self.stored:
+            self._tell_itself()
+        self._tell(caller)
         self._match()
 
     def leave(self, caller: Waiting) -> None:
         """Let a caller wait no longer."""
         if caller in self._callers:
             self._callers.remove(caller)
+            self._tell(caller, waiting=False)
+
+    def holds(self, call_sid: str) -> bool:
+        """Say whether this call waits here."""
+        return any(caller.leg.record.sid == call_sid for caller in self._callers)
+
+    def is_known_as(self, row: QueueEntry | None) -> None:
+        """Take in what the database knows of the queue, None if it has been deleted there while a call came in."""
+        self.stored = row is not None
+        if row is not None:
+            moved = row.sid != self.sid
+            self.sid, self.name, self.max_size = row.sid, row.name, row.max_size
+            for caller in self._callers if moved else ():
+                self._tell(caller)
+        elif self._callers:
+            self._tell_itself()
 
     def seek(self, taker: Taking, *, again: bool = False) -> None:
         """Let somebody take the next caller; one who lost his (`again`) comes before those who wait for theirs."""
@@ -162,10 +197,15 @@ class Queue:
     def _match(self) -> None:
         while self._callers and self._takers:
             caller, taker = self._callers.pop(0), self._takers.popleft()
+            self._tell(caller, waiting=False)
             caller.chosen(taker)
             taker.take(caller)
 
+    def _tell_itself(self) -> None:
+        self.stored = True
+        self._put(QueueEntry(self.sid, self.account_sid, self.name, self.max_size, self.created))
 
-def queue_sid(account_sid: str, name: str) -> str:
-    """Return the SID of a queue: the same after every restart and on every engine."""
-    return "QU" + hashlib.sha256(f"{account_sid}\0{name}".encode()).hexdigest()[:32]
+    def _tell(self, caller: Waiting, *, waiting: bool = True) -> None:
+        since = time.time() - (time.monotonic() - caller.entered)
+        sid = caller.leg.record.sid
+        self._put(MemberEntry(self.sid, sid, self.account_sid, self._engine, since, waiting))

@@ -16,9 +16,9 @@ from django.db import close_old_connections
 from django.db.models import Q
 from django.db.utils import Error as DatabaseError
 
-from calls import command, crash, ledger, outbox
+from calls import command, crash, ledger, outbox, room_ledger
 from calls.claims import claim
-from calls.entries import CallRecord, Entry, EventEntry, QueuedCall, QueuedCommand
+from calls.entries import CallRecord, Entry, EventEntry, QueuedCall, QueuedCommand, QueueEntry
 from calls.leaving import DatabaseLeft, writing
 from calls.status import Status
 from routing.admission import Directory
@@ -26,8 +26,8 @@ from routing.outbound import Dialplan
 from routing.resolve import RegionInfo, directory_version, load_dialplan, load_directory, regions
 
 __all__ = [
-    "DatabaseError", "DatabaseLeft", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "routing",
-    "take_commands",
+    "DatabaseError", "DatabaseLeft", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "queues",
+    "routing", "take_commands",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -69,6 +69,13 @@ def routing(known: int | None) -> tuple[int, Directory, tuple[RegionInfo, ...], 
 
 
 @_connected
+def queues(known: tuple[object, ...] | None) -> tuple[tuple[object, ...], tuple[QueueEntry, ...]] | None:
+    """Return all queues that are kept, with a version of the lot, or None when it is still the version `known`."""
+    version = room_ledger.queues_version()
+    return None if version == known else (version, room_ledger.queues())
+
+
+@_connected
 @_writing
 def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[QueuedCall]:
     """Take queued calls of these regions for this engine: of each account in turn, oldest first, at its pace."""
@@ -104,6 +111,7 @@ def close_dead_calls(engine: str, died_at: float) -> int:
     # The worker looks what there is in the files: a recording of nothing becomes `absent`, and its callback is told.
     entries += [replace(recording, status="processing") for recording in ledger.open_recordings(engine)]
     ledger.apply(entries)
+    room_ledger.close_dead(engine, died_at)
     ledger.release_claims(engine)
     outbox.take_over(Q(sender=engine))
     command.settle_dead(engine)

@@ -23,6 +23,7 @@ from sipengine.script import Script, Special
 log = logging.getLogger("sipengine.call")
 
 PROMPTS: tuple[type, ...] = (twiml.Say, twiml.Play, twiml.Pause)
+SPOKEN = (*PROMPTS, twiml.Redirect)  # in what is heard once
 QUICK_SECONDS = 1.0  # a document that is over sooner has nothing to hear
 LONGEST_PAUSE = 60.0
 FOREVER = 1000  # rounds of an audio file, each of which takes its length
@@ -31,10 +32,13 @@ FOREVER = 1000  # rounds of an audio file, each of which takes its length
 class AsideDocuments(Documents):
     """Documents that run beside a call's own: of few verbs, without fallback, told `extra` parameters.
 
-    A `<Redirect>` that is not among the allowed verbs ends the document; `onward` is where it leads.
+    A `<Redirect>` that is not among the allowed verbs ends the document; `onward` is where it leads. An audio file in
+    place of a document is played `rounds` times.
     """
 
-    def __init__(self, script: Script, allowed: tuple[type, ...], extra: Callable[[], Parameters]) -> None:
+    def __init__(
+        self, script: Script, allowed: tuple[type, ...], extra: Callable[[], Parameters], rounds: int = FOREVER
+    ) -> None:
         super().__init__(
             script.services.web,
             script.log,
@@ -43,6 +47,7 @@ class AsideDocuments(Documents):
         )
         self._script = script
         self._allowed = allowed
+        self._rounds = rounds
         self.onward: Goto | None = None
 
     async def get(self, step: Goto | Inline) -> tuple[twiml.Document, Fetched | None] | None:
@@ -53,7 +58,7 @@ class AsideDocuments(Documents):
             return None
         document, answer = found
         if answer is not None and answer.content_type.startswith("audio/"):
-            verbs: tuple[twiml.Verb, ...] = (twiml.Play(url=answer.url, loop=FOREVER, digits=None),)
+            verbs: tuple[twiml.Verb, ...] = (twiml.Play(url=answer.url, loop=self._rounds, digits=None),)
         else:
             verbs = tuple(self._usable(document))
         return replace(document, verbs=verbs), answer
@@ -97,6 +102,12 @@ async def wait(
     never: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
     with await _hold_music(script) if url != "" else contextlib.nullcontext():
         return await never
+
+
+async def once(script: Script, step: Goto, allowed: tuple[type, ...], extra: Callable[[], Parameters]) -> Done:
+    """Run a document beside a leg's own verb, from its beginning to its end."""
+    documents = AsideDocuments(script, allowed, extra, rounds=1)
+    return await Script(script.services, script.leg, script.line, documents, script.log).run(step)
 
 
 async def _over_and_over(aside: Script, documents: AsideDocuments, first: Goto) -> Done | None:

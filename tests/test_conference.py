@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from calls.entries import RecordingEntry
+from calls.entries import RecordingEntry, RoomChange
 from calls.webclient import Fetched, FetchError
 from sipengine import waiting
 from sipengine.conference import Conference
@@ -27,6 +29,10 @@ async def hall_of(*names: str, noun: str = "") -> Hall:
     for name in names:
         await hall.call(name, dial(noun, then="<Say>after</Say>"))
     return hall
+
+
+def change(**values: Any) -> RoomChange:
+    return RoomChange("AC", "CF", **values)
 
 
 def room(hall: Hall) -> Conference:
@@ -590,7 +596,7 @@ class TestChanges:
 
     async def test_modify(self) -> None:
         hall = await self.made()
-        assert room(hall).modify(hall.sid("bob"), end_on_exit=True)
+        assert room(hall).modify(hall.sid("bob"), change(end_on_exit=True))
         assert hall.told("StatusCallbackEvent", "EndConferenceOnExit")[-1] == ("participant-modify", "true")
         await hall.hangs_up("bob")
         assert hall.rooms.snapshot().conferences == ()
@@ -609,7 +615,7 @@ class TestChanges:
 
     async def test_kicking_one_with_end_on_exit_ends_it(self) -> None:
         hall = await self.made()
-        room(hall).modify(hall.sid("bob"), end_on_exit=True)
+        room(hall).modify(hall.sid("bob"), change(end_on_exit=True))
         room(hall).kick(hall.sid("bob"))
         assert hall.told("ReasonConferenceEnded")[-1] == ("participant-with-end-conference-on-exit-kicked",)
 
@@ -628,7 +634,7 @@ class TestChanges:
         assert not conference.mute(gone)
         assert not conference.hold(gone)
         assert not conference.kick(gone)
-        assert not conference.modify(gone, end_on_exit=True)
+        assert not conference.modify(gone, change(end_on_exit=True))
 
     async def test_what_is_so_already_is_told_once(self) -> None:
         hall = await self.made()

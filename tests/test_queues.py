@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
+from calls.room_sids import queue_sid
 from calls.webclient import Fetched, FetchError
 from sipengine import rooms, waiting
 from sipengine.documents import Done, How
 from sipengine.enqueueing import EnqueueRun
 from sipengine.ports import Held
-from sipengine.queues import Queue, queue_sid
+from sipengine.queues import Queue
 from tests.fakes import T0
 from tests.hall import Hall
 

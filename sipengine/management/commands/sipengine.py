@@ -84,6 +84,7 @@ class Runtime:
         self._regions: tuple[str, ...] = ()
         self._region_names: frozenset[str] = frozenset()
         self._dialplan = Dialplan()
+        self._rooms = Rooms()
 
     async def run(self) -> None:
         """Open, serve, drain, close."""
@@ -110,7 +111,7 @@ class Runtime:
                 put=self._journal.put,
                 own=lambda number, handler: self._engine.own(number, handler),
                 callbacks=Callbacks(self._deliver, settings.PUBLIC_URL, self._name),
-                rooms=Rooms(),
+                rooms=self._rooms,
                 dial=DialSettings(
                     timeout_buffer=settings.DIAL_TIMEOUT_BUFFER,
                     table=status_table(settings.SIP_STATUS_MAP, settings.SIP_STATUS_OVERRIDES),
@@ -219,15 +220,17 @@ class Runtime:
     async def _reload(self) -> None:
         """Keep the routing snapshot fresh; with the database away the last one stays in force."""
         version: int | None = None
+        queues: tuple[object, ...] | None = None
         away = False
         while True:
             try:
                 found = await asyncio.to_thread(store.routing, version)
+                rows = await asyncio.to_thread(store.queues, queues)
                 away = False
             except store.DatabaseError as error:
                 if not away:
                     log.error("routing cannot be read (%s): the last one stays in force", error)
-                found, away = None, True
+                found, rows, away = None, None, True
             if found is not None:
                 version, directory, regions, self._dialplan = found
                 self._region_names = frozenset(name for region in regions for name in (region.code, region.edge))
@@ -235,6 +238,9 @@ class Runtime:
                 self._phone.set_regions(_regions(regions))
                 self._regions = tuple(region.code for region in regions)
                 log.info("routing loaded: %d SIP domains, %d regions", len(directory.domains), len(regions))
+            if rows is not None:
+                queues, known = rows
+                self._rooms.configure(known)
             await asyncio.sleep(RELOAD_SECONDS)
 
     async def _claim(self) -> None:
