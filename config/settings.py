@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 
@@ -186,6 +187,11 @@ SAY_VOICE = env.str("SAY_VOICE", default="en-us")
 WEBHOOK_RETRY_SECONDS: list[float] = env.list(
     "WEBHOOK_RETRY_SECONDS", cast=float, default=[30, 120, 600, 1800, 3600, 10800]
 )
+# Where e-mail about voicemail goes through, such as smtp+tls://user:password@mail.example.com:587; empty: none is sent.
+vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default=f"cordboard@{urlsplit(PUBLIC_URL).hostname or socket.gethostname()}")
+VOICEMAIL_ATTACHMENT_BYTES = env.int("VOICEMAIL_ATTACHMENT_BYTES", default=10_000_000)
 SHOW_DTMF = env.bool("SHOW_DTMF", default=False)
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=10.0)
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
