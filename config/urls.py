@@ -4,8 +4,9 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from calls import admin_checks
 from sipengine import simulator
 
 
@@ -17,6 +18,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", healthz, name="healthz"),
+    path("admin/check/<str:kind>/<int:pk>/", admin.site.admin_view(admin_checks.view), name="check"),
     path("admin/simulator/", admin.site.admin_view(simulator.view), name="simulator"),
     path("admin/", admin.site.urls),
     path("voice/", include("routing.urls")),
@@ -26,5 +28,5 @@ urlpatterns = [
     path("v1/", include("routing.api.token_urls")),
     path("api/v1/", include("calls.api.v1.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
 ]
