@@ -10,8 +10,8 @@ from django.db import models
 from django.utils import timezone
 
 SID_LENGTH = 34
-NAME_LENGTH = 128  # of a conference; a queue's is half as long
-QUEUE_NAME_LENGTH = 64
+NAME_LENGTH = 128
+QUEUE_NAME_LENGTH = 128  # as a document may name it; the API gives half of it
 MAX_QUEUE_SIZE = 5000
 
 

@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
             name="Queue",
             fields=[
                 ("sid", models.CharField(max_length=34, primary_key=True, serialize=False, verbose_name="SID")),
-                ("friendly_name", models.CharField(max_length=64, verbose_name="name")),
+                ("friendly_name", models.CharField(max_length=128, verbose_name="name")),
                 (
                     "max_size",
                     models.PositiveSmallIntegerField(default=1000, help_text="Calls that may wait; at most 5000."),
