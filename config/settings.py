@@ -196,7 +196,7 @@ WEBHOOK_RETRY_SECONDS: list[float] = env.list(
     "WEBHOOK_RETRY_SECONDS", cast=float, default=[30, 120, 600, 1800, 3600, 10800]
 )
 # Where e-mail about voicemail goes through, such as smtp+tls://user:password@mail.example.com:587; empty: none is sent.
-vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
+vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "dummymail://"))
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default=f"cordboard@{urlsplit(PUBLIC_URL).hostname or socket.gethostname()}")
 VOICEMAIL_ATTACHMENT_BYTES = env.int("VOICEMAIL_ATTACHMENT_BYTES", default=10_000_000)
