@@ -111,6 +111,13 @@ def latest(target: Endpoint | Trunk) -> CheckResult | None:
     return None if check is None else _result(check)
 
 
+def latest_of(endpoints: Collection[Endpoint]) -> dict[int, CheckResult]:
+    """Return the newest check of each of these endpoints that was checked within a day, by its id; one query."""
+    rows = EndpointCheck.objects.filter(endpoint__in=endpoints).order_by("pk")
+    newest = {check.endpoint_id: check for check in rows if check.endpoint_id is not None}
+    return {pk: _result(check) for pk, check in newest.items()}
+
+
 def _result(check: EndpointCheck) -> CheckResult:
     sent = f"We sent OPTIONS to {check.uri}"
     if check.done_at is not None and check.code:
