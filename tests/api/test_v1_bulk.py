@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from routing.api.v1 import bulk
-from routing.models import Account, Endpoint, RingGroup
+from routing.models import Account, Endpoint, RingGroup, Schedule, Voicemail
 from tests import rows
 from tests.api.v1 import V1, Reply, by_key, by_session, by_token
 
@@ -214,6 +214,31 @@ class TestGroups:
         assert v1.get("ring-groups/export").body == before
         assert v1.post("ring-groups/import", before)["updated"] == 2
         assert v1.get("ring-groups/export").body == before
+
+    def test_settings_of_members_have_cells_of_their_own(self, v1: V1) -> None:
+        text = "name,strategy,members,member_timeouts,member_weights\nA,weighted,Alice;Bob,15;,;80\n"
+        assert load(v1, "ring-groups", text)["created"] == 1
+        found = RingGroup.objects.get(name="A").members.values_list("ring_timeout", "weight")
+        assert list(found) == [(15, 50), (None, 80)]
+        (row,) = v1.get("ring-groups/export").body
+        assert row["members"][1] == {"endpoint": "Bob", "enabled": True, "ring_timeout": None, "weight": 80}
+        exported = v1.get("ring-groups/export?format=csv").raw
+        assert load(v1, "ring-groups", exported)["updated"] == 1
+        assert v1.get("ring-groups/export").body == [row]
+
+    def test_settings_of_members_that_do_not_fit_are_named(self, v1: V1) -> None:
+        text = "name,members,member_timeouts,member_weights\nA,Alice;Bob,15;20;30,\nB,Alice,4,\nC,Alice,,x\n"
+        fields = [(2, "member_timeouts"), (3, "members[0].ring_timeout"), (4, "members[0].weight")]
+        assert told(load(v1, "ring-groups", text)) == fields
+
+    def test_boxes_and_hours_are_found_by_name(self, v1: V1, account: Account) -> None:
+        Voicemail.objects.create(account=account, name="Sales box")
+        Schedule.objects.create(account=account, name="Office")
+        text = "name,fallback,fallback_voicemail,schedule\nA,voicemail,sales box,office\nB,voicemail,None,\n"
+        assert told(load(v1, "ring-groups", text)) == [(3, "fallback_voicemail")]
+        assert load(v1, "ring-groups", text.rpartition("B,")[0])["created"] == 1
+        (row,) = v1.get("ring-groups/export").body
+        assert (row["fallback_voicemail"], row["schedule"]) == ("Sales box", "Office")
 
     def test_who_is_not_there_is_named_and_nothing_is_stored(self, v1: V1) -> None:
         refused = load(v1, "ring-groups", "name,members,fallback,fallback_group\nA,Alice;Mallory,,\nB,,group,Nowhere\n")

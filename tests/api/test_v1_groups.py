@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from calls.models import Call, CallRequest
-from routing.models import Account, Endpoint, RingGroup, RingGroupMember
+from routing.models import Account, Endpoint, RingGroup, RingGroupMember, Schedule
 from tests import rows
 from tests.api.v1 import V1, Reply, by_token
 
@@ -81,6 +81,78 @@ class TestMaking:
         second = rows.group(account, name="Second", fallback="group", fallback_group=first)
         refused = v1.patch(f"ring-groups/{first.pk}", {"fallback": "group", "fallback_group": second.pk}, If_Match="*")
         assert "First → Second → First" in refused["errors"]["fallback_group"][0]
+
+    def test_a_chain_through_opening_hours_is_refused_too(self, v1: V1, account: Account) -> None:
+        hours = Schedule.objects.create(account=account, name="Office")
+        first = rows.group(account, name="First")
+        second = rows.group(account, name="Second", schedule=hours, closed="group", closed_group=first)
+        third = rows.group(account, name="Third", fallback="group", fallback_group=second)
+        closing = {"fallback": "group", "fallback_group": third.pk}
+        refused = v1.patch(f"ring-groups/{first.pk}", closing, If_Match="*")
+        assert "First → Third → Second → First" in refused["errors"]["fallback_group"][0]
+        second.schedule = None  # open always: nobody is sent on
+        second.save()
+        assert v1.patch(f"ring-groups/{first.pk}", closing, If_Match="*").status == 200
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_changes_at_once_do_not_close_a_loop(self, account: Account) -> None:
+        first, second = rows.group(account, name="First"), rows.group(account, name="Second")
+        start, answers = threading.Barrier(2), []
+
+        def change(group: RingGroup, other: RingGroup) -> None:
+            v1, given = by_token(account), {"fallback": "group", "fallback_group": other.pk}
+            start.wait()
+            try:
+                while (status := v1.patch(f"ring-groups/{group.pk}", given, If_Match="*").status) == 503:
+                    pass
+                answers.append(status)
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=change, args=pair) for pair in ((first, second), (second, first))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == [200, 400]
+
+    def test_strategy_and_settings_of_members_are_stored(self, v1: V1, phones: list[Endpoint]) -> None:
+        given = {
+            "name": "S",
+            "strategy": "weighted",
+            "skip_busy": True,
+            "exclude_caller": False,
+            "confirm": True,
+            "caller_id_prefix": "Sales-",
+            "members": [{"endpoint": phones[0].pk, "ring_timeout": 15, "weight": 80}, {"endpoint": phones[1].pk}],
+        }
+        made = v1.post("ring-groups", given)
+        assert {name: made[name] for name in given if name != "members"} == {
+            name: value for name, value in given.items() if name != "members"
+        }
+        assert [(one["ring_timeout"], one["weight"]) for one in made["members"]] == [(15, 80), (None, 50)]
+        assert made["summary"] == (
+            "Rings Alice and Bob one after the other, in an order drawn by weight, 15 to 30 s each, then hangs up. "
+            "Members in a call are skipped. Whoever answers must press 1. The caller is shown as Sales-…"
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "field"),
+        [
+            ({"strategy": "loudest"}, "strategy"),
+            ({"caller_id_prefix": "Sal es"}, "caller_id_prefix"),
+            ({"caller_id_prefix": "x" * 25}, "caller_id_prefix"),
+            ({"skip_busy": "maybe"}, "skip_busy"),
+            ({"schedule": 999}, "schedule"),
+        ],
+    )
+    def test_settings_that_cannot_be_are_refused(self, v1: V1, given: dict[str, Any], field: str) -> None:
+        assert list(v1.post("ring-groups", {"name": "S", **given})["errors"]) == [field]
+
+    @pytest.mark.parametrize("given", [{"ring_timeout": 4}, {"ring_timeout": 601}, {"weight": 0}, {"weight": 101}])
+    def test_settings_of_members_have_limits(self, v1: V1, phones: list[Endpoint], given: dict[str, int]) -> None:
+        refused = v1.post("ring-groups", {"name": "S", "members": [{"endpoint": phones[0].pk, **given}]})
+        assert list(refused["errors"]) == [f"members[0].{next(iter(given))}"]
 
 
 class TestChanging:

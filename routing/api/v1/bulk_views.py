@@ -21,7 +21,7 @@ from routing.api.v1.bulk import Errors, Row
 from routing.api.v1.once import once
 from routing.api.v1.problems import flat, invalid
 from routing.api.v1.viewing import ApiView, SafeJsonParser, action
-from routing.models import Account, Endpoint, RingGroup
+from routing.models import Account, Endpoint, RingGroup, Schedule, Voicemail
 from routing.outbound import client_key
 
 _FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="json unless given.")
@@ -37,6 +37,19 @@ _DONE = {
         "dry_run": {"type": "boolean"},
     },
 }
+
+
+# What the rows of ring groups name by name, and the columns of a CSV file that tell of the members.
+_NAMED = (
+    "fallback_group", "fallback_endpoint", "fallback_voicemail", "schedule", "closed_group", "closed_endpoint",
+    "closed_voicemail",
+)  # fmt: skip
+_CELLS = {
+    "disabled_members": "enabled: false",
+    "member_timeouts": "ring_timeout",
+    "member_weights": "weight",
+}
+WEIGHT = 50  # as the model has it
 
 
 class CsvParser(BaseParser):
@@ -239,10 +252,12 @@ class GroupBulk(Bulk):
     """Ring groups as tables: what they name, they name by name."""
 
     columns = (
-        "name", "strategy", "members", "disabled_members", "ring_timeout", "fallback", "fallback_group",
-        "fallback_endpoint", "fallback_text", "record", "trim", "recording_status_callback",
+        "name", "strategy", "members", "disabled_members", "member_timeouts", "member_weights", "ring_timeout",
+        "skip_busy", "exclude_caller", "confirm", "fallback", "fallback_group", "fallback_endpoint",
+        "fallback_voicemail", "fallback_text", "schedule", "closed", "closed_group", "closed_endpoint",
+        "closed_voicemail", "closed_text", "record", "trim", "recording_status_callback",
         "recording_status_callback_events", "recording_status_callback_method", "answer_on_bridge", "hangup_on_star",
-        "time_limit", "caller_id", "ring_tone",
+        "time_limit", "caller_id", "caller_id_prefix", "ring_tone",
     )  # fmt: skip
     file_name = "ring-groups"
     permission = Bulk.permissions("ringgroup")
@@ -265,15 +280,20 @@ class GroupBulk(Bulk):
         self._groups: dict[str, list[int]] = {}
         for one in self.model_rows(account):
             self._groups.setdefault(client_key(one.name), []).append(one.pk)
+        self._boxes = {client_key(one.name): one.pk for one in Voicemail.objects.filter(account=account)}
+        self._schedules = {client_key(one.name): one.pk for one in Schedule.objects.filter(account=account)}
         return found
 
     def exported(self, row: Any) -> dict[str, Any]:
         """Return a group with names instead of ids."""
         shown = self.get_serializer(row).data
         kept = {name: shown[name] for name in self.columns if name in shown}
-        kept["members"] = [{"endpoint": one["name"], "enabled": one["enabled"]} for one in shown["members"]]
-        kept["fallback_group"] = row.fallback_group.name if row.fallback_group else None
-        kept["fallback_endpoint"] = row.fallback_endpoint.name if row.fallback_endpoint else None
+        settings = ("enabled", "ring_timeout", "weight")
+        kept["members"] = [
+            {"endpoint": one["name"], **{name: one[name] for name in settings}} for one in shown["members"]
+        ]
+        for name in _NAMED:
+            kept[name] = getattr(row, name).name if getattr(row, name) else None
         return kept
 
     def flattened(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -281,23 +301,30 @@ class GroupBulk(Bulk):
         members = row["members"]
         disabled = [one["endpoint"] for one in members if not one["enabled"]]
         names = [one["endpoint"] for one in members]
-        return {**row, "members": bulk.names_cell(names), "disabled_members": bulk.names_cell(disabled)}
+        return {
+            **row,
+            "members": bulk.names_cell(names),
+            "disabled_members": bulk.names_cell(disabled),
+            "member_timeouts": _numbers_cell(members, "ring_timeout", None),
+            "member_weights": _numbers_cell(members, "weight", WEIGHT),
+        }
 
     def resolved(self, values: dict[str, Any], account: Account) -> dict[str, Any]:
         """Find what is named; raise `ValidationError` for what is not there."""
-        values, problems = dict(values), {}
-        disabled = values.pop("disabled_members", "")
+        values = dict(values)
+        problems: dict[str, list[str]] = {}
+        cells = {name: values.pop(name, "") for name in _CELLS}
         if isinstance(values.get("members"), str):
-            values["members"] = _members(values["members"], disabled)
-        elif disabled:
-            problems["disabled_members"] = ["In JSON, say enabled: false of the member."]
+            values["members"] = _members(values["members"], cells, problems)
+        else:
+            problems = {name: [f"In JSON, say {_CELLS[name]} of the member."] for name, cell in cells.items() if cell}
         members = values.get("members")
         if isinstance(members, list):
             values["members"] = [self._member(one, number, problems) for number, one in enumerate(members)]
-        self._find(
-            values, "fallback_group", {key: pks[0] for key, pks in self._groups.items() if len(pks) == 1}, problems
-        )
-        self._find(values, "fallback_endpoint", self._endpoints, problems)
+        groups = {key: pks[0] for key, pks in self._groups.items() if len(pks) == 1}
+        known = {"group": groups, "endpoint": self._endpoints, "voicemail": self._boxes, "schedule": self._schedules}
+        for name in _NAMED:
+            self._find(values, name, known[name.rpartition("_")[2]], problems)
         if problems:
             raise ValidationError(problems)
         return {**values, "account": account.pk}
@@ -325,6 +352,27 @@ class GroupBulk(Bulk):
         values[name] = found
 
 
-def _members(cell: str, disabled: Any) -> list[dict[str, Any]]:
-    off = {client_key(name) for name in bulk.names_of(disabled if isinstance(disabled, str) else "")}
-    return [{"endpoint": name, "enabled": client_key(name) not in off} for name in bulk.names_of(cell)]
+def _members(cell: str, cells: Mapping[str, Any], problems: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Return the members that the cells of a CSV row tell; what is wrong goes to `problems`."""
+    off = {client_key(name) for name in bulk.names_of(_text(cells["disabled_members"]))}
+    names = bulk.names_of(cell)
+    found = [{"endpoint": name, "enabled": client_key(name) not in off} for name in names]
+    for column, setting in (("member_timeouts", "ring_timeout"), ("member_weights", "weight")):
+        words = [word.strip() for word in _text(cells[column]).split(";")]
+        if len(words) > max(1, len(names)):
+            problems[column] = [f"There are {len(words)} values for {len(names)} members: one each, with ; between."]
+            continue
+        for member, word in zip(found, words, strict=False):
+            if word:
+                member[setting] = word
+    return found
+
+
+def _numbers_cell(members: Sequence[Mapping[str, Any]], name: str, usual: int | None) -> str:
+    """Return one number for each member, nothing where it is the usual one; empty if it is for all."""
+    words = ["" if one[name] == usual else str(one[name]) for one in members]
+    return ";".join(words) if any(words) else ""
+
+
+def _text(cell: Any) -> str:
+    return cell if isinstance(cell, str) else ""

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError as ModelError
-from django.db.models import Prefetch
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -19,13 +18,16 @@ from routing.api.v1.filtering import CharFilter, Filters, MultipleChoiceFilter, 
 from routing.api.v1.problems import Problem
 from routing.api.v1.serializing import Events, Mine, Nested, OwnedSerializer, refuse
 from routing.api.v1.viewing import Writing, action
-from routing.models import EndingKind, Endpoint, RingGroup, RingGroupMember
+from routing.models import EndingKind, Endpoint, RingGroup, RingGroupMember, Schedule, Voicemail
 from routing.models.groups import check_members
 from routing.resolve import Destination
+from routing.situation import preview
+from routing.summaries import summary_of, with_summaries
 from routing.validators import RECORDING_EVENTS
 from routing.voice import Context, document
 
 MOST_MEMBERS = 500
+MEMBER_SETTINGS = ("enabled", "ring_timeout", "weight")
 _NEEDED = "Send If-Match with the ETag that you got with the group, so that nobody's change is lost; * overwrites."
 _CHANGED = "Somebody has changed this group since you fetched it: fetch it again, and make your change to that."
 
@@ -35,6 +37,11 @@ class MemberSerializer(Nested):
 
     endpoint = Mine(queryset=Endpoint.objects.all(), help_text="Id of the endpoint.")
     enabled = serializers.BooleanField(default=True, help_text="A disabled member is not rung.")
+    ring_timeout = serializers.IntegerField(
+        default=None, allow_null=True, min_value=5, max_value=600,
+        help_text="Seconds that it rings; null: the group's. No effect while all ring at once.",
+    )  # fmt: skip
+    weight = serializers.IntegerField(default=50, min_value=1, max_value=100, help_text="For the strategy weighted.")
     name = serializers.CharField(source="endpoint.name", read_only=True, help_text="The endpoint's name.")
     address = serializers.CharField(source="endpoint.address", read_only=True, help_text="The endpoint's SIP address.")
 
@@ -45,16 +52,28 @@ class RingGroupSerializer(OwnedSerializer[RingGroup]):
     members = MemberSerializer(many=True, required=False, max_length=MOST_MEMBERS)  # type: ignore[call-arg]
     fallback_group = Mine(queryset=RingGroup.objects.all(), required=False, allow_null=True)
     fallback_endpoint = Mine(queryset=Endpoint.objects.all(), required=False, allow_null=True)
+    fallback_voicemail = Mine(queryset=Voicemail.objects.all(), required=False, allow_null=True)
+    schedule = Mine(queryset=Schedule.objects.all(), required=False, allow_null=True)
+    closed_group = Mine(queryset=RingGroup.objects.all(), required=False, allow_null=True)
+    closed_endpoint = Mine(queryset=Endpoint.objects.all(), required=False, allow_null=True)
+    closed_voicemail = Mine(queryset=Voicemail.objects.all(), required=False, allow_null=True)
     recording_status_callback_events = Events(RECORDING_EVENTS)
+    summary = serializers.SerializerMethodField(help_text="What the group does, in one or two sentences.")
 
     class Meta:
         model = RingGroup
         fields = (
-            "id", "account", "name", "strategy", "members", "ring_timeout", "fallback", "fallback_group",
-            "fallback_endpoint", "fallback_text", "record", "trim", "recording_status_callback",
-            "recording_status_callback_events", "recording_status_callback_method", "answer_on_bridge",
-            "hangup_on_star", "time_limit", "caller_id", "ring_tone",
+            "id", "account", "name", "summary", "strategy", "members", "ring_timeout", "skip_busy", "exclude_caller",
+            "confirm", "fallback", "fallback_group", "fallback_endpoint", "fallback_voicemail", "fallback_text",
+            "schedule", "closed", "closed_group", "closed_endpoint", "closed_voicemail", "closed_text", "record",
+            "trim", "recording_status_callback", "recording_status_callback_events",
+            "recording_status_callback_method", "answer_on_bridge", "hangup_on_star", "time_limit", "caller_id",
+            "caller_id_prefix", "ring_tone",
         )  # fmt: skip
+
+    def get_summary(self, row: RingGroup) -> str:
+        """Say what the group does."""
+        return summary_of(row)
 
     def kept_apart(self) -> Collection[str]:
         """Store the members after the group."""
@@ -83,10 +102,12 @@ class RingGroupSerializer(OwnedSerializer[RingGroup]):
         for position, given in enumerate(later["members"]):
             kept = before.pop(given["endpoint"].pk, None)
             member = kept or RingGroupMember(group=row, endpoint=given["endpoint"])
-            member.position, member.enabled = position, given["enabled"]
+            member.position = position
+            for name in MEMBER_SETTINGS:
+                setattr(member, name, given[name])
             (changed if kept else new).append(member)
         RingGroupMember.objects.filter(pk__in=[one.pk for one in before.values()]).delete()
-        RingGroupMember.objects.bulk_update(changed, ["position", "enabled"])
+        RingGroupMember.objects.bulk_update(changed, ["position", *MEMBER_SETTINGS])
         RingGroupMember.objects.bulk_create(new)
 
 
@@ -106,7 +127,7 @@ def _check_each(row: RingGroup, members: Sequence[dict[str, Any]]) -> None:
 def etag(group: RingGroup) -> str:
     """Return the entity tag of all that can be changed of a group, whoever changes it, in the admin too."""
     own = {field.attname: getattr(group, field.attname) for field in group._meta.concrete_fields}
-    members = [(one.endpoint_id, one.enabled) for one in group.members.all()]
+    members = [(one.endpoint_id, *(getattr(one, name) for name in MEMBER_SETTINGS)) for one in group.members.all()]
     text = json.dumps([own, members], sort_keys=True, ensure_ascii=True)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
@@ -137,9 +158,7 @@ class RingGroupFilters(Filters):
 class RingGroups(GroupBulk, Writing):
     """Ring groups: who rings, in which order, and what follows when nobody answers."""
 
-    queryset = RingGroup.objects.prefetch_related(
-        Prefetch("members", RingGroupMember.objects.select_related("endpoint"))
-    ).order_by()
+    queryset = with_summaries(RingGroup.objects.all()).order_by()
     serializer_class = RingGroupSerializer
     filterset_class = RingGroupFilters
     orders = {"id": "pk", "name": "name", "ring_timeout": "ring_timeout"}
@@ -178,6 +197,7 @@ class RingGroups(GroupBulk, Writing):
         """Tell the TwiML that a call to the group is answered with right now, and why; passwords are masked."""
         group = self.get_object()
         served = document(
-            Destination(group, ("A route that leads to this group.",)), Context("ringing", mask_secrets=True)
+            Destination(group, ("A route that leads to this group.",)),
+            Context("ringing", mask_secrets=True, situation=preview()),
         )
         return Response({"twiml": served.xml, "why": served.why})
