@@ -43,6 +43,7 @@ from calls.admin_filters import (
     in_window,
     used_window,
 )
+from calls.admin_live import LiveMixin
 from calls.admin_log import LogAdmin, label, moment, shown, two_lines
 from calls.call_page import ARROWS, TONES, clock
 from calls.harmless import harmless
@@ -51,7 +52,7 @@ from routing.sid import is_sid
 
 
 @admin.register(Call)
-class CallAdmin(NotesMixin, SavedViewsMixin, CommandsMixin, LogAdmin[Call]):
+class CallAdmin(LiveMixin, NotesMixin, SavedViewsMixin, CommandsMixin, LogAdmin[Call]):
     """Calls, newest first; the page of a call tells why it went as it did."""
 
     saved_page = SavedView.Page.CALLS

@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminTextInputWidget
 
+from calls.desk_filters import FailedLastFilter
 from calls.models import Call
 from calls.place import PlaceError, ring
 from routing.admin import EndpointAdmin, RingGroupAdmin
@@ -116,6 +117,7 @@ class MayRing:
 
 class RingableEndpointAdmin(MayRing, EndpointAdmin):
     actions = [*EndpointAdmin.actions, "ring_selected"]
+    list_filter = (*EndpointAdmin.list_filter, FailedLastFilter)
     actions_detail = ["ring_now"]
 
     @admin.action(description="Ring this endpoint now", permissions=["ring"])

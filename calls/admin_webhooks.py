@@ -20,6 +20,7 @@ from calls import webhook_page
 from calls.admin_filters import ErrorCodeFilter, MomentFilter, TopicFilter
 from calls.admin_log import LogAdmin, label, link_to, moment, newest, request_line, two_lines
 from calls.call_page import TONES
+from calls.desk_filters import HostFilter
 from calls.models import WebhookDelivery
 from routing.errors import lookup
 from routing.sid import is_sid
@@ -36,7 +37,7 @@ class WebhookDeliveryAdmin(LogAdmin[WebhookDelivery]):
     actions = ("send_again",)
     list_display = ("at", "of_call", "told", "address", "attempt", "answer", "took", "became")
     list_display_links = ("at",)
-    list_filter = (("state", ChoicesDropdownFilter), TopicFilter, ErrorCodeFilter, ("time", MomentFilter))
+    list_filter = (("state", ChoicesDropdownFilter), TopicFilter, HostFilter, ErrorCodeFilter, ("time", MomentFilter))
     search_fields = ("url",)
     search_help_text = "SID of a call, a message or an attempt; else inside the URLs of the newest attempts."
     fields = ("sid",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from django.db.models import Case, CharField, Exists, OuterRef, Q, Value, When
+from django.db.models import BooleanField, Case, Exists, OuterRef, Q, Value, When
 
 from calls.models import Call
 from calls.status import Direction, Status
@@ -61,23 +61,12 @@ def matching(wanted: Outcome) -> Q:
             return Q(status__in=_WAITING) | (Q(status=Status.IN_PROGRESS) & group_alone)
 
 
-def expression() -> Case:
-    """Return the outcome as a column; it asks for members' answers only where they decide."""
-    lost = [
-        When(direction=Direction.INBOUND, then=Value(Outcome.MISSED.value)),
-    ]
+def taken() -> Case:
+    """Return the column `member_answered` of `outcome`; it looks only where that decides."""
     return Case(
-        When(status=Status.FAILED, then=Value(Outcome.FAILED.value)),
-        When(
-            status__in=_NOT_ANSWERED,
-            then=Case(*lost, default=Value(Outcome.UNREACHED.value), output_field=CharField()),
-        ),
-        When(status__in=_WAITING, then=Value(Outcome.OPEN.value)),
-        When(Q(group=None) | Q(_member_answered()), then=Value(Outcome.ANSWERED.value)),
-        When(status=Status.IN_PROGRESS, then=Value(Outcome.OPEN.value)),
-        *lost,
-        default=Value(Outcome.UNREACHED.value),
-        output_field=CharField(),
+        When(Q(status__in=_ANSWERED, group__isnull=False), then=_member_answered()),
+        default=Value(False),
+        output_field=BooleanField(),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, reverse, reverse_lazy
 
 
 def _link(app: str, model: str) -> Callable[[HttpRequest], str]:
@@ -32,6 +32,21 @@ def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": _link(app, model), "permission": _allowed(app, model)}
 
 
+def _page(title: str, icon: str, name: str, permission: str) -> dict[str, Any]:
+    """Return an item for a page that is no model's list."""
+
+    def link(request: HttpRequest) -> str:
+        try:
+            return reverse(name)
+        except NoReverseMatch:
+            return ""
+
+    def allowed(request: HttpRequest) -> bool:
+        return bool(link(request)) and request.user.has_perm(permission)
+
+    return {"title": title, "icon": icon, "link": link, "permission": allowed}
+
+
 def _static(path: str) -> Callable[[HttpRequest], str]:
     def url(request: HttpRequest) -> str:
         from django.templatetags.static import static
@@ -49,6 +64,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "STYLES": [_static("routing/admin.css")],
+    "DASHBOARD_CALLBACK": "calls.admin_dashboard.callback",
     "COMMAND": {"search_models": True},
     "SIDEBAR": {
         "show_search": False,
@@ -58,6 +74,8 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Calls",
                 "items": [
+                    {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                    _page("Live", "sensors", "admin:calls_call_live", "calls.view_call"),
                     _item("Calls", "call", "calls", "call"),
                     _item("Recordings", "mic", "calls", "recording"),
                     _item("Debugger", "bug_report", "calls", "notification"),
@@ -72,6 +90,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Ring groups", "ring_volume", "routing", "ringgroup"),
                     _item("Endpoints", "deskphone", "routing", "endpoint"),
                     _item("Trunks", "cell_tower", "routing", "trunk"),
+                    _page("Simulator", "science", "simulator", "routing.view_route"),
                     _item("Phone numbers", "dialpad", "routing", "phonenumber"),
                     _item("Applications", "code", "routing", "application"),
                     _item("Regions", "public", "routing", "region"),
