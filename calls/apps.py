@@ -11,6 +11,8 @@ from django.db.models.signals import post_migrate
 SCHEDULES = {
     "calls.reap": ("calls.tasks.reap", 5),
     "calls.sweep": ("calls.delivery.sweep", 1),
+    "calls.voicemail": ("calls.voicemail_mail.send_due", 1),
+    "calls.traces": ("calls.ladder.purge_old", 5),
     "calls.statistics": ("calls.statistics.refresh", 60),
 }
 
@@ -33,7 +35,9 @@ class CallsConfig(AppConfig):
     def ready(self) -> None:
         from calls import client_settings as client_settings  # registers its checks
         from calls.presence import LoggedPresence
-        from routing import presence
+        from calls.voicemail import recorded
+        from routing import presence, voicemail
 
         presence.register(LoggedPresence())
+        voicemail.register(recorded)
         post_migrate.connect(schedule_tasks, sender=self, dispatch_uid="calls.schedules")

@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from calls import delivery, retries, wav, webhooks
+from calls import delivery, retries, voicemail, wav, webhooks
 from calls.entries import DeliveryEntry
 from calls.models import Call, CallEvent, Notification, Recording
 from routing.errors import lookup
@@ -186,6 +186,8 @@ def _completed(recording: Recording, scratch: Path, flaws: str) -> str:
             _put(scratch, Path(settings.RECORDINGS_DIR) / _name(recording))
             _notify(recording, flaws)
             _tell(recording, "completed")
+            if (box := voicemail.box_of(recording)) is not None:
+                voicemail.take(recording, box)
     _delete(recording.files)
     log.info("recording=%s call=%s completed, %.1f s", recording.sid, recording.call_id, shape.seconds)
     return Recording.Status.COMPLETED
@@ -256,7 +258,7 @@ def _notify(recording: Recording, what: str) -> None:
 def _tell(recording: Recording, event: str) -> None:
     """Have the recording status callback sent, if its event is subscribed to; the same one but once (§1.10)."""
     callback = recording.callback
-    if not callback or event not in callback["events"]:
+    if not callback or event not in callback["events"] or voicemail.box_of(recording) is not None:
         return
     sid = retries.derived_sid("WD", recording.sid, event)
     entry = DeliveryEntry(

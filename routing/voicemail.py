@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.urls import reverse
 
 from routing.drafts import Draft
 from routing.models import Voicemail
+
+Recorded = Callable[[str, int, str], None]
+_keepers: list[Recorded] = []
+
+
+def register(keeper: Recorded) -> None:
+    """Have the call log told of recordings for a box: account SID, id of the box, recording SID."""
+    if keeper not in _keepers:
+        _keepers.append(keeper)
+
+
+def tell_keepers(account_sid: str, box_id: int, recording_sid: str) -> None:
+    """Tell the call log of a recording."""
+    for keeper in _keepers:
+        keeper(account_sid, box_id, recording_sid)
 
 
 def take_message(draft: Draft, box: Voicemail) -> None:

@@ -1,7 +1,7 @@
 """What the TwiML app answers for voicemail boxes, under `/voice/voicemail/`.
 
-The message itself comes into the list another way: the worker that finishes a recording sees by its callback URL that
-it belongs to a box (`calls.voicemail`), so that none is lost while no web process runs.
+The message itself comes into the list another way, mostly: the worker that finishes a recording sees by its callback
+URL that it belongs to a box (`calls.voicemail`), so that none is lost while no web process runs.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from routing.drafts import Draft, Served
 from routing.models import Account, Voicemail
 from routing.models.voicemail import GREETING_TYPES
 from routing.resolve import Destination
+from routing.sid import is_sid
 from routing.situation import Situation
 from routing.views import Params, context_of, signed
 from routing.voice import document
-from routing.voicemail import goodbye
+from routing.voicemail import goodbye, tell_keepers
 
 _NAME = re.compile(r"[0-9a-f]{32}\.(wav|mp3)\Z")
 
@@ -46,7 +47,9 @@ def done(params: Params, account: Account, query: Params, given: Situation, pk: 
 
 @signed
 def recorded(params: Params, account: Account, query: Params, given: Situation, pk: int) -> Served:
-    """Answer the recording's callback with nothing: it is only sent where the call runs elsewhere."""
+    """Take the message; this is only asked where the call was led here by another address than PUBLIC_URL."""
+    if given.real and params.get("RecordingStatus") == "completed" and is_sid(params.get("RecordingSid", ""), "RE"):
+        tell_keepers(account.pk, pk, params["RecordingSid"])
     return Draft(context_of(params, query, given), []).served()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path, PurePath
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -25,11 +26,11 @@ class GreetingStorage(FileSystemStorage):
     """Keeps uploaded greetings in DATA_DIR/greetings."""
 
     @property
-    def base_location(self) -> str:  # type: ignore[override]
+    def base_location(self) -> str:
         return str(Path(settings.DATA_DIR) / "greetings")
 
     @property
-    def location(self) -> str:  # type: ignore[override]
+    def location(self) -> str:
         return self.base_location
 
 
@@ -38,13 +39,22 @@ def greeting_name(box: models.Model, filename: str) -> str:
     return secrets.token_hex(16) + PurePath(filename).suffix.lower()
 
 
-def validate_greeting(file: object) -> None:
-    """Refuse a greeting that cannot be one, by its name and size."""
+def validate_greeting(file: Any) -> None:
+    """Refuse a greeting that cannot be one."""
     name, size = PurePath(getattr(file, "name", "") or ""), getattr(file, "size", 0)
     if name.suffix.lower() not in GREETING_TYPES:
         raise ValidationError("Upload a WAV or MP3 file: its name ends with .wav or .mp3.")
     if size > GREETING_BYTES:
         raise ValidationError(f"The file has {size / 1e6:.1f} MB; at most {GREETING_BYTES // 1_000_000} MB.")
+    if getattr(file, "_committed", True):  # kept already
+        return
+    import soundfile  # takes a while to load, and only uploads need it
+
+    try:
+        with file.open("rb") as opened:
+            soundfile.info(opened)
+    except soundfile.LibsndfileError as error:
+        raise ValidationError(f"This cannot be played: {error.error_string.strip()} Export it again as WAV.") from None
 
 
 def normal_addresses(text: str) -> str:
