@@ -6,6 +6,7 @@ Environment variables win over `.env`. docs/operating.md explains each setting.
 from __future__ import annotations
 
 import socket
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from config.security import content_security_policy
 from config.unfold import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 env = environ.Env()
 env.read_env(BASE_DIR / ".env", overwrite=False)
 
@@ -177,6 +179,8 @@ SIP_DENY_NETWORKS: list[str] = env.list("SIP_DENY_NETWORKS", default=[])
 RTP_TIMEOUT = env.float("RTP_TIMEOUT", default=30.0)
 RTP_TIMEOUT_ENDS_CALL = env.bool("RTP_TIMEOUT_ENDS_CALL", default=False)
 SIP_SESSION_TIMERS = env.bool("SIP_SESSION_TIMERS", default=False)
+SIP_TRACE = env.bool("SIP_TRACE", default=True)
+SIP_TRACE_DAYS = env.float("SIP_TRACE_DAYS", default=7.0)
 
 ENGINE_NAME = env.str("ENGINE_NAME", default=socket.gethostname())
 MAX_LEGS = env.int("MAX_LEGS", default=1000)
