@@ -9,8 +9,8 @@ from __future__ import annotations
 BASIC = 93.2  # the transmission rating of a perfect narrow-band connection
 FRAME_MS = 20.0
 CONCEALED = 25.1  # Bpl of G.711 with concealment of lost packets, which our library has
-# Impairment by the codec itself (Ie) and its robustness against loss (Bpl). G.107 is a narrow-band model: G.722 and Opus,
-# which G.113 gives no figures for, are held to sound like G.711 at their best.
+# Impairment by the codec itself (Ie) and its robustness against loss (Bpl). G.107 is a narrow-band model: G.722 and
+# Opus, which G.113 gives no figures for, are held to sound like G.711 at their best.
 CODECS = {
     "PCMU": (0.0, CONCEALED),
     "PCMA": (0.0, CONCEALED),

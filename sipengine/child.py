@@ -155,7 +155,7 @@ class Child:
         """Call the next address if this one could not be reached; say whether there was one."""
         if not (self._ways and targets.unreached(event.code)):
             return False
-        self._log.event("leg.next-address", event.time, leg=self.leg.record.sid, code=event.code)
+        self._log.next_address(self.leg, event)
         self.leg.id = None
         self._try_next()
         return True

@@ -27,6 +27,7 @@ from sipengine.ports import (
     Headers,
     Held,
     LegId,
+    Measured,
     NoMedia,
     Placed,
     ReferDeclined,
@@ -196,6 +197,8 @@ class DialRun:
                 note_silence(self._log, child.leg, event)
                 if self._settings.end_without_media:
                     self._phone.hangup(event.leg)
+            case Measured():
+                self._log.measured(child.leg, event)
             case Digit(digit=digit) if self._talking and child is self._bridged and self.parent.id is not None:
                 self._phone.send_digits(self.parent.id, digit)
             case _:

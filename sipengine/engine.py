@@ -25,7 +25,7 @@ from sipengine.addresses import bare_address, dialled, printable, user_and_host
 from sipengine.dialing import DialRun
 from sipengine.documents import Goto, Inline
 from sipengine.placing import placement
-from sipengine.ports import Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed
+from sipengine.ports import Checked, Ended, Event, Invite, LegId, Phone, RecordClosed, RecordFailed
 from sipengine.records import CallLog, Leg, SipFacts
 from sipengine.services import Adoption, Handler, Services
 from sipengine.session import CallSession
@@ -131,7 +131,7 @@ class Engine:
         handler = self._owners.get(event.leg)
         if handler is not None:
             handler(event)
-        if isinstance(event, Ended | RecordClosed | RecordFailed):
+        if isinstance(event, Ended | RecordClosed | RecordFailed | Checked):
             self._owners.pop(event.leg, None)
 
     def own(self, leg: LegId, handler: Handler) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ import pjsua2 as pj
 from routing.sipuri import SipUri
 from sipengine.pjsip_audio import DIGIT_SECONDS, Mixer, plain
 from sipengine.pjsip_call import Leg, bare_options, header, offers_srtp, options, parse_headers
+from sipengine.pjsip_check import Checks
 from sipengine.pjsip_config import (
     Account,
     Accounts,
@@ -32,7 +34,7 @@ from sipengine.pjsip_config import (
     muted,
 )
 from sipengine.pjsip_watch import Clock, RtpWatches, SilenceWatches
-from sipengine.ports import Ended, Event, Headers, Invite, LegId, ReferDone, Target
+from sipengine.ports import Ended, Event, Headers, Invite, LegId, Measured, ReferDone, Target
 from sipengine.tones import Cadence
 
 __all__ = ["PhoneConfig", "PhoneError", "PjsipPhone", "RegionAddress"]
@@ -41,6 +43,8 @@ log = logging.getLogger("sipengine.pjsip")
 library = logging.getLogger("pjsip")
 
 POLL_MS = 100
+MEASURE_SECONDS = 10.0  # from one sample of a live leg's audio to the next
+TRACE_VARIABLE = "CORDBOARD_SIP_TRACE"  # requirements/pjsua2.patch
 COMMANDS_AT_ONCE = 32
 
 
@@ -94,12 +98,14 @@ class PjsipPhone:
         self._silences = SilenceWatches(self._clock, self._audio, self.post, self._calls.__contains__)
         self._rtp = RtpWatches(self._clock, self.post, self._calls.get, config.rtp_timeout)
         self._accounts: Accounts
+        self._checks: Checks
         self._thread = threading.Thread(target=self._run, name="pjsip", daemon=True)
         self._ready = threading.Event()
         self._failure: str | None = None
         self._stop = False
         self.refused = 0
         self.unusable = 0
+        self.library = ""
 
     def start(self) -> None:
         """Open the ports; raise `PhoneError` when that fails."""
@@ -208,6 +214,15 @@ class PjsipPhone:
     def hold(self, leg: LegId, held: bool) -> None:
         self._do(self._with, leg, Leg.hold, held)
 
+    def check(self, uri: SipUri, region: str, seconds: float) -> int:
+        """Send an OPTIONS; return its number, which a `Checked` names within so many seconds."""
+        number = next(self._numbers)
+        self._do(self._check, number, uri, region, seconds)
+        return number
+
+    def _check(self, number: int, uri: SipUri, region: str, seconds: float) -> None:
+        self._checks.send(number, self._regions.get(region) or self._regions[""], uri, seconds)
+
     def watch_silence(self, leg: LegId, seconds: float) -> int:
         number = next(self._numbers)
         self._do(self._silences.add, number, leg, seconds)
@@ -275,11 +290,18 @@ class PjsipPhone:
             endpoint.libCreate()
         writer = _Log(self._count_unusable)
         writer.__disown__()  # the library deletes it when it is destroyed
-        endpoint.libInit(endpoint_settings(config.log_level, writer))
+        if config.trace:
+            os.environ[TRACE_VARIABLE] = config.trace
+        try:
+            endpoint.libInit(endpoint_settings(config.log_level, writer))
+        finally:
+            os.environ.pop(TRACE_VARIABLE, None)
+        self.library = f"pjproject {endpoint.libVersion().full}"
         endpoint.audDevManager().setNullDev()
         choose_codecs(endpoint, config.codecs)
         self._accounts = Accounts(endpoint, config, self.incoming, self.challenged)
         self._accounts.open()
+        self._checks = Checks(self._accounts, self._clock, self.post)
         # A poll waits up to POLL_MS; a byte on this transport, used for nothing else, ends the wait at once.
         kick = self._accounts.transport("udp", "127.0.0.1", 0)
         self._kick.connect(("127.0.0.1", int(endpoint.transportGetInfo(kick).localName.rsplit(":", 1)[1])))
@@ -294,6 +316,7 @@ class PjsipPhone:
             endpoint.libHandleEvents(10)
         self._calls.clear()
         self._dead.clear()
+        self._checks.close()
         self._accounts.close()
         with contextlib.suppress(pj.Error):
             endpoint.libDestroy()
@@ -425,6 +448,8 @@ class PjsipPhone:
         self._audio.forget(call.leg)
         if not call.over:
             call.over = True
+            if call.counts.past is not None:
+                self.post(Measured(call.leg, time.time(), call.counts.past, final=True))
             self.post(
                 Ended(call.leg, time.time(), code, reason, by_peer=not call.ours, headers=headers, error=call.error)
             )
@@ -432,6 +457,14 @@ class PjsipPhone:
     def confirmed(self, call: Leg) -> None:
         """Begin to look after the packets of a leg that has been answered."""
         self._rtp.add(call)
+        self.later(MEASURE_SECONDS, call.leg, self._measure)
+
+    def _measure(self, call: Leg) -> None:
+        """Tell how a live leg's audio goes, now and again later."""
+        stats = call.counts.now(call)
+        if stats is not None:
+            self.post(Measured(call.leg, time.time(), stats, final=False))
+        self.later(MEASURE_SECONDS, call.leg, self._measure)
 
     def later(self, seconds: float, leg: LegId, command: Callable[..., None], *args: Any) -> None:
         """Carry out a command on a leg after so many seconds, if it still lives."""

@@ -19,6 +19,7 @@ import pjsua2 as pj
 
 from routing.sipuri import SipUri
 from sipengine.pjsip_audio import DIGIT_SECONDS, DTMF, plain
+from sipengine.pjsip_quality import MediaCounts
 from sipengine.ports import (
     Answered,
     Digit,
@@ -163,6 +164,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
         self._refers = 0
         self._digits = ""
         self._dialling = False
+        self.counts = MediaCounts()
 
     def onCallState(self, prm: Any) -> None:
         info = self.getInfo()
@@ -215,6 +217,10 @@ class Leg(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
             self._dial()
         if again or self.held:
             self._look_at_hold()
+
+    def onStreamDestroyed(self, prm: Any) -> None:
+        if self.answered and not self.over:
+            self.counts.stream_ends(self)
 
     def may_answer(self, challenge: str) -> bool:
         """Say whether credentials may go out: the first time, and again only for a stale nonce (RFC 2617 §3.2.1).

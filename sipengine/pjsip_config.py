@@ -69,6 +69,7 @@ class PhoneConfig:
     rtp_timeout: float = 0.0
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     session_timers: bool = False
+    trace: str = ""  # what the paths of the files with all SIP messages begin with; blank: none are written
     silence: str = ""  # path of a WAV file of silence: keeps recordings in step while nobody speaks
     log_level: int = 1
 
@@ -128,12 +129,18 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
         self.kind = kind
         self._incoming = incoming
         self._challenged = challenged
+        self.asked: Callable[[Any], None] | None = None  # takes the end of its one request outside calls
 
     def onIncomingCall(self, prm: Any) -> None:
         self._incoming(self, prm)
 
     def onAuthChallenge(self, prm: Any) -> None:
         self._challenged(prm)
+
+    def onSendRequest(self, prm: Any) -> None:
+        asked, self.asked = self.asked, None
+        if asked is not None:
+            asked(prm)
 
 
 class Accounts:
@@ -175,6 +182,16 @@ class Accounts:
             return found
         if role != "in":
             self.get(region, kind, "in")  # first: whoever sees our address may call it
+        account = self._make(region, kind, role)
+        self._accounts[(region, kind, role)] = account
+        return account
+
+    def separate(self, region: RegionAddress, kind: str) -> Account:
+        """Make an account besides those of calls, for requests outside them; raise as `get` does."""
+        self.get(region, kind, "off")
+        return self._make(region, kind, "off")
+
+    def _make(self, region: RegionAddress, kind: str, role: Role) -> Account:
         address = region.local_address or self._config.bind
         transport = self._transports.get((kind, address))
         if transport is None:
@@ -182,7 +199,6 @@ class Accounts:
         account = Account(kind, *self._handlers)
         first = not self._accounts
         account.create(self._settings(region, address, transport, role), first)
-        self._accounts[(region, kind, role)] = account
         return account
 
     def transport(self, kind: str, address: str, port: int) -> int:

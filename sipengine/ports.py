@@ -156,6 +156,51 @@ class NoMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaStats:
+    """What RTP and RTCP told of a leg's audio; None is what is not known, as without RTCP of the far end.
+
+    "In" is what came from the far end, "out" what it says of ours; `jitter_*` (RFC 3550) and `round_trip` in ms.
+    """
+
+    codec: str
+    packets_in: int
+    packets_out: int
+    lost_in: int
+    discarded_in: int
+    jitter_in: float | None = None
+    jitter_in_max: float | None = None
+    lost_out: int | None = None
+    jitter_out: float | None = None
+    round_trip: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How a leg's audio has gone so far; `final`: told just before its `Ended`."""
+
+    leg: LegId
+    time: float
+    stats: MediaStats
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of an OPTIONS: the answer's code and reason, or 0 and why there was none. `leg` is its number.
+
+    `server` is what the far end calls itself; `seconds` from the request to the answer.
+    """
+
+    leg: LegId
+    time: float
+    code: int
+    reason: str = ""
+    server: str = ""
+    seconds: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordFailed:
     """The files of a recorder cannot be written; the call goes on. `leg` is the recorder's number."""
 
@@ -183,6 +228,8 @@ Event = (
     | Held
     | Quiet
     | NoMedia
+    | Measured
+    | Checked
     | RecordFailed
     | RecordClosed
     | Ended

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry
+from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, QualityEntry, RecordingEntry
 from calls.status import TERMINAL, Direction, Status, advance
 from calls.webhooks import Headers, VoiceCall, voice_parameters
 from routing.errors import lookup
 from routing.sid import new_sid
-from sipengine.ports import LegId
+from sipengine.ports import Ended, LegId, Measured
 
 log = logging.getLogger("sipengine.call")
 
@@ -186,6 +186,33 @@ class CallLog:
                 method=method,
                 response_status=status,
                 response_body=body[:BODY_KEPT],
+            )
+        )
+
+    def next_address(self, leg: Leg, event: Ended) -> None:
+        """Tell that an address of the leg could not be reached, and which Call-ID its INVITE had."""
+        record = leg.record
+        tried = {"sip_call_id": record.sip_call_id} if record.sip_call_id else {}
+        self.event("leg.next-address", event.time, leg=record.sid, code=event.code, **tried)
+
+    def measured(self, leg: Leg, event: Measured) -> None:
+        """Write how the leg's audio has gone so far."""
+        stats = event.stats
+        self._put(
+            QualityEntry(
+                call_sid=leg.record.sid,
+                time=event.time,
+                final=event.final,
+                codec=stats.codec,
+                packets_in=stats.packets_in,
+                packets_out=stats.packets_out,
+                lost_in=stats.lost_in,
+                discarded_in=stats.discarded_in,
+                jitter_in=stats.jitter_in,
+                jitter_in_max=stats.jitter_in_max,
+                lost_out=stats.lost_out,
+                jitter_out=stats.jitter_out,
+                round_trip=stats.round_trip,
             )
         )
 

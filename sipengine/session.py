@@ -33,7 +33,7 @@ from sipengine.outcome import (
     note_silence,
 )
 from sipengine.placing import Placement, Wishes
-from sipengine.ports import Answered, Ended, Event, LegId, NoMedia, Placed, ReferDeclined, Ringing
+from sipengine.ports import Answered, Ended, Event, LegId, Measured, NoMedia, Placed, ReferDeclined, Ringing
 from sipengine.records import CallLog, Leg, SipFacts
 from sipengine.referring import refer
 from sipengine.resolving import NOT_RESOLVABLE, is_address, lookup_problem
@@ -283,6 +283,9 @@ class CallSession:
                 note_silence(self.log, self.parent, event)
                 if self._services.dial.end_without_media:
                     self.hang_up(f"No audio came for {event.seconds:.0f} s.")
+            case Measured():
+                self.log.measured(self.parent, event)
+                return
             case _:
                 self.line.on_event(event)
         if self.script.joint is not None:
@@ -391,7 +394,7 @@ class CallSession:
         """Take in that an address could not be reached; say whether there is another one."""
         if not (self._more_targets and unreached(event.code)) or self.parent.answered or self.ending:
             return False
-        self.log.event("leg.next-address", event.time, leg=self.parent.record.sid, code=event.code)
+        self.log.next_address(self.parent, event)
         self.parent.id, self._unreached = None, True
         self._answered.set()
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,18 +16,28 @@ from django.db import close_old_connections
 from django.db.models import Q
 from django.db.utils import Error as DatabaseError
 
-from calls import command, crash, ledger, outbox, room_ledger
+from calls import checks, command, crash, engines, ladder, ledger, outbox, room_ledger
 from calls.claims import claim
-from calls.entries import CallRecord, Entry, EventEntry, QueuedCall, QueuedCommand, QueueEntry
+from calls.entries import (
+    CallRecord,
+    EngineEntry,
+    Entry,
+    EventEntry,
+    QueuedCall,
+    QueuedCheck,
+    QueuedCommand,
+    QueueEntry,
+)
 from calls.leaving import DatabaseLeft, writing
+from calls.sipmessage import TracedMessage
 from calls.status import Status
 from routing.admission import Directory
 from routing.outbound import Dialplan
 from routing.resolve import RegionInfo, directory_version, load_dialplan, load_directory, regions
 
 __all__ = [
-    "DatabaseError", "DatabaseLeft", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "queues",
-    "routing", "take_commands",
+    "DatabaseError", "DatabaseLeft", "RegionInfo", "apply", "claim_calls", "close_dead_calls", "known_call_ids",
+    "queues", "routing", "take_checks", "take_commands", "tell_engine", "write_trace",
 ]  # fmt: skip
 
 P = ParamSpec("P")
@@ -87,6 +97,33 @@ def claim_calls(engine: str, codes: tuple[str, ...], limit: int) -> list[QueuedC
 def take_commands(engine: str) -> list[QueuedCommand]:
     """Take what was asked for of calls that this engine owns, oldest first; each is handed out once."""
     return command.take(engine)
+
+
+@_connected
+@_writing
+def take_checks(engine: str, codes: tuple[str, ...]) -> list[QueuedCheck]:
+    """Take the SIP checks that wait for an engine of these regions; each is handed out once."""
+    return checks.take(engine, codes)
+
+
+@_connected
+@_writing
+def tell_engine(entry: EngineEntry) -> None:
+    """Write down what an engine tells of itself."""
+    engines.tell(entry)
+
+
+@_connected
+def known_call_ids(call_ids: Collection[str]) -> set[str]:
+    """Return those SIP Call-IDs that are of calls in the log."""
+    return ladder.known(call_ids)
+
+
+@_connected
+@_writing
+def write_trace(engine: str, messages: Iterable[TracedMessage]) -> None:
+    """Write SIP messages; raise `DatabaseError` when the database is away."""
+    ladder.write(engine, messages)
 
 
 @_connected

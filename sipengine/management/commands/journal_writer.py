@@ -7,6 +7,7 @@ that SQL never competes with SIP for the interpreter (docs/architecture.md).
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -20,6 +21,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from sipengine import store
 from sipengine.journal import Batch, JournalBusy, Reader, is_closed, lock, mark_closed
+from sipengine.tracing import Tracer
+from sipengine.vitals import VitalsReader
 
 log = logging.getLogger("sipengine.writer")
 
@@ -47,6 +50,7 @@ class Command(BaseCommand):
             log.error("another journal writer of engine %s does not end", engine)
             raise SystemExit(1)
         reader = Reader(folder)
+        asides = Asides(folder, engine)
         must_close = first > 0 and not is_closed(folder, first)
         died_at = _last_sign_of_life(folder)
 
@@ -64,9 +68,46 @@ class Command(BaseCommand):
                 _persistently(lambda batch=batch: _apply(folder, batch), is_last)
                 reader.done(batch)
             elif is_last():
+                asides.finish()
                 return
-            else:
+            elif not asides.turn():
                 time.sleep(IDLE_SECONDS)
+
+
+class Asides:
+    """What is written when the journal has nothing to write: how the engine is, and the SIP messages of calls.
+
+    With the database away they wait; they never keep the journal waiting, nor the process from ending.
+    """
+
+    def __init__(self, folder: Path, engine: str) -> None:
+        self._vitals = VitalsReader(folder)
+        self._tracer = Tracer(
+            folder / "trace",
+            store.known_call_ids,
+            functools.partial(store.write_trace, engine),
+            show_digits=settings.SHOW_DTMF,
+        )
+
+    def turn(self, *, closed: bool = False) -> bool:
+        """Write a little; say whether there may be more at once."""
+        try:
+            news = self._vitals.news()
+            if news is not None:
+                store.tell_engine(news)
+                self._vitals.done()
+            return self._tracer.turn(closed=closed)
+        except store.DatabaseError as error:
+            log.warning("SIP messages and the engine's state wait for the database: %s", error)
+        except Exception:
+            log.exception("SIP messages, or the engine's state, could not be written")
+        time.sleep(0 if closed else DATABASE_RETRY_SECONDS)
+        return False
+
+    def finish(self) -> None:
+        """Write what the engine left."""
+        while self.turn(closed=True):
+            pass
 
 
 def _take_lock(folder: Path) -> bool:

@@ -12,6 +12,7 @@ import sys
 import time
 import wave
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,15 @@ from sipengine import store
 from sipengine.callback_sender import SenderPipe
 from sipengine.callbacks import Callbacks
 from sipengine.certificate import self_signed
+from sipengine.checking import Checker
 from sipengine.engine import Engine, Limits
 from sipengine.journal import Journal, JournalBusy, is_closed, lock
 from sipengine.media import MediaLibrary
 from sipengine.pjsip import PhoneConfig, PhoneError, PjsipPhone, RegionAddress
 from sipengine.rooms import Rooms
 from sipengine.services import DialSettings, Services
+from sipengine.tracefile import trim
+from sipengine.vitals import Vitals
 
 log = logging.getLogger("sipengine")
 
@@ -47,6 +51,8 @@ CLAIM_SECONDS = 0.5
 CLAIMS_AT_ONCE = 20
 COMMAND_SECONDS = 0.1  # how long a live change may wait to be seen
 REPORT_SECONDS = 2.0
+TELL_SECONDS = 3.0
+TRACE_BYTES = 200_000_000  # SIP messages that wait for the database; the oldest go first
 
 
 class Command(BaseCommand):
@@ -81,6 +87,7 @@ class Runtime:
         self._stopping = asyncio.Event()
         self._at_once = asyncio.Event()
         self._writer: asyncio.subprocess.Process | None = None
+        self._trace = self._folder / "trace"
         self._regions: tuple[str, ...] = ()
         self._region_names: frozenset[str] = frozenset()
         self._dialplan = Dialplan()
@@ -90,6 +97,14 @@ class Runtime:
         """Open, serve, drain, close."""
         lock(self._folder, "engine.lock")
         self._note_death()
+        self._vitals = Vitals(
+            self._folder,
+            name=self._name,
+            version=settings.VERSION,
+            address=f"{settings.SIP_BIND}:{settings.SIP_PORT}",
+            max_legs=settings.MAX_LEGS,
+        )
+        self._vitals.tell()
         self._journal = Journal(self._folder)
         recordings = Path(settings.RECORDINGS_DIR)
         await asyncio.to_thread(recordings.mkdir, parents=True, exist_ok=True)
@@ -103,7 +118,8 @@ class Runtime:
                 user_agent=policy.user_agent,
             )
             self._sender = SenderPipe(_child("webhook_sender", self._name))
-            self._phone = PjsipPhone(_phone_config(), self._post, self._admits, asyncio.get_running_loop().call_soon)
+            config = _phone_config(self._trace_prefix())
+            self._phone = PjsipPhone(config, self._post, self._admits, asyncio.get_running_loop().call_soon)
             services = Services(
                 phone=self._phone,
                 web=WebClient(http, policy),
@@ -127,6 +143,7 @@ class Runtime:
             )
             limits = Limits(settings.MAX_LEGS, settings.MAX_SETUPS, settings.DIGEST_ATTEMPTS)
             self._engine = Engine(services, limits, settings.SECRET_KEY, self._journal.put)
+            self._checker = Checker(self._phone, self._engine.own, self._journal.put, services.dial.deny)
             await asyncio.to_thread(self._phone.start)
             try:
                 await self._serve()
@@ -164,6 +181,7 @@ class Runtime:
                 self._sender.run,
                 self._sync,
                 self._report,
+                self._tell,
             )
         ]
         # What lives now lives as long as the process: the collector need not walk it again in the middle of calls.
@@ -178,6 +196,7 @@ class Runtime:
             settings.MAX_LEGS,
         )
         await self._stopping.wait()
+        self._vitals.become("draining")
         await self._drain()
         for task in keep_going:
             task.cancel()
@@ -202,6 +221,8 @@ class Runtime:
         await asyncio.to_thread(self._phone.stop)
         await asyncio.sleep(0)  # the last events' entries
         await self._sender.close()
+        self._vitals.count(0, 0, self._phone.refused)
+        self._vitals.become("stopped")
         self._journal.close()
         with contextlib.suppress(OSError):
             (self._folder / "alive").unlink()
@@ -211,6 +232,7 @@ class Runtime:
         alive, beat = self._folder / "alive", 0
         while True:
             self._engine.tick()
+            self._vitals.count(self._phone.legs, self._engine.calls, self._phone.refused)
             beat += 1
             if beat % 10 == 1:
                 with contextlib.suppress(OSError):
@@ -253,10 +275,13 @@ class Runtime:
             regions = self._regions if self._admits() else ()  # a full or stopping engine leaves them to others
             try:
                 claimed = await asyncio.to_thread(store.claim_calls, self._name, regions, CLAIMS_AT_ONCE)
+                checks = await asyncio.to_thread(store.take_checks, self._name, self._regions)
             except store.DatabaseError:
-                claimed = []  # _reload tells the operator
+                claimed, checks = [], []  # _reload tells the operator
             for queued in claimed:
                 self._engine.place(queued)
+            for check in checks:
+                self._checker.start(check)
             await asyncio.sleep(CLAIM_SECONDS)
 
     async def _last_run_is_closed(self) -> None:
@@ -289,6 +314,27 @@ class Runtime:
         while True:
             await asyncio.to_thread(self._journal.sync)
             await asyncio.sleep(1)
+
+    async def _tell(self) -> None:
+        """Tell how the engine is, and let the files of a trace that nobody reads not fill the disk."""
+        self._vitals.entry = replace(self._vitals.entry, library=self._phone.library, state="running")
+        while True:
+            self._vitals.entry = replace(self._vitals.entry, regions=self._regions)
+            await asyncio.to_thread(self._vitals.tell)
+            if gone := await asyncio.to_thread(trim, self._trace, TRACE_BYTES):
+                log.warning("%d files of SIP messages are lost: the database did not take them in time", gone)
+            await asyncio.sleep(TELL_SECONDS)
+
+    def _trace_prefix(self) -> str:
+        """Return what the files of SIP messages are called; nothing if there are to be none, or nowhere to put them."""
+        if not settings.SIP_TRACE:
+            return ""
+        try:
+            self._trace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            log.error("SIP messages are not traced: %s", error)
+            return ""
+        return f"{self._trace}/"
 
     async def _report(self) -> None:
         full = unusable = 0
@@ -335,7 +381,7 @@ def _regions(regions: tuple[store.RegionInfo, ...]) -> dict[str, RegionAddress]:
     return table
 
 
-def _phone_config() -> PhoneConfig:
+def _phone_config(trace: str) -> PhoneConfig:
     first, _, last = settings.RTP_PORTS.partition("-")
     if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise PhoneError(f"RTP_PORTS={settings.RTP_PORTS!r} is not a range such as 20000-29999: correct it in .env")
@@ -357,6 +403,7 @@ def _phone_config() -> PhoneConfig:
         rtp_timeout=settings.RTP_TIMEOUT,
         session_timers=settings.SIP_SESSION_TIMERS,
         codecs=tuple(settings.SIP_CODECS),
+        trace=trace,
         silence=str(silence),
     )
 
