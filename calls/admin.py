@@ -25,6 +25,7 @@ from unfold.contrib.filters.admin import (
 
 from calls import admin_debugger as admin_debugger
 from calls import admin_ring, call_page, export, saved_views
+from calls import admin_voicemail as admin_voicemail
 from calls import admin_webhooks as admin_webhooks
 from calls.admin_annotations import NotesMixin, SavedViewsMixin
 from calls.admin_commands import CommandsMixin

@@ -64,6 +64,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "STYLES": [_static("routing/admin.css")],
+    "SCRIPTS": [_static("calls/unheard.js")],
     "DASHBOARD_CALLBACK": "calls.admin_dashboard.callback",
     "COMMAND": {"search_models": True},
     "SIDEBAR": {
@@ -78,6 +79,7 @@ UNFOLD: dict[str, Any] = {
                     _page("Live", "sensors", "admin:calls_call_live", "calls.view_call"),
                     _item("Calls", "call", "calls", "call"),
                     _item("Recordings", "mic", "calls", "recording"),
+                    _item("Voicemail", "voicemail", "calls", "voicemailmessage"),
                     _item("Debugger", "bug_report", "calls", "notification"),
                     _item("Webhooks", "webhook", "calls", "webhookdelivery"),
                 ],
@@ -88,6 +90,9 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Routes", "alt_route", "routing", "route"),
                     _item("Ring groups", "ring_volume", "routing", "ringgroup"),
+                    _item("Opening hours", "schedule", "routing", "schedule"),
+                    _item("Voicemail boxes", "inbox", "routing", "voicemail"),
+                    _item("Blocked callers", "block", "routing", "blockedcaller"),
                     _item("Endpoints", "deskphone", "routing", "endpoint"),
                     _item("Trunks", "cell_tower", "routing", "trunk"),
                     _page("Simulator", "science", "simulator", "routing.view_route"),

@@ -30,6 +30,7 @@ _OF_CALLS = (
     *(f"{verb}_{model}" for verb in ("add", "change", "delete") for model in ("callnote", "calltag", "tag")),
     *(f"{verb}_savedview" for verb in ("add", "change", "delete")),
     "add_hold",
+    "change_voicemailmessage",
 )
 
 
