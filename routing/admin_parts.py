@@ -12,8 +12,10 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from routing import history
 from routing.models import Endpoint, RoutingVersion, Trunk
 from routing.resolve import Destination
+from routing.situation import preview
 from routing.theme import ModelAdmin
 from routing.voice import Context, document
 
@@ -71,6 +73,10 @@ class ServedAdmin(ModelAdmin[_M]):
         """Return what is served for the object."""
         raise NotImplementedError
 
+    def context_of(self, obj: _M) -> Context:
+        """Return the circumstances of the document: a call that comes in now."""
+        return Context(call_status="ringing", mask_secrets=True, situation=preview())
+
     def used_by(self, obj: _M) -> list[Any]:
         """Return what leads to the object."""
         raise NotImplementedError
@@ -82,7 +88,7 @@ class ServedAdmin(ModelAdmin[_M]):
         obj = kwargs.get("obj")
         if change and obj:
             obj = self.model._default_manager.get(pk=obj.pk)  # not what was typed and refused
-            served = document(self.destination_of(obj), Context(call_status="ringing", mask_secrets=True))
+            served = document(self.destination_of(obj), self.context_of(obj))
             context.update(twiml=served.pretty, why=served.why, used_by=links(self.used_by(obj)))
         return super().render_change_form(request, context, add, change, *args, **kwargs)
 
@@ -100,6 +106,6 @@ def disable(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> 
 
 
 def _enable(request: HttpRequest, queryset: QuerySet[Any], enabled: bool, done: str) -> None:
-    count = queryset.update(enabled=enabled)
+    count = history.update(queryset, enabled=enabled)
     RoutingVersion.bump()  # an UPDATE sends no signal
     messages.success(request, f"{count} {done}.")

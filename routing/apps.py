@@ -21,8 +21,9 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the signals and register the system checks."""
-        from routing import checks, database_checks, models, roles  # noqa: F401 (checks register themselves)
+        from routing import checks, database_checks, history, models, roles  # noqa: F401 (checks register themselves)
 
+        history.connect()
         post_migrate.connect(roles.after_migrations, dispatch_uid="routing.roles")
         watched = (
             models.Account,

@@ -18,6 +18,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from routing.acting import called_by
 from routing.api.errors import FORBIDDEN, NOT_ACTIVE, WRONG_CREDENTIALS, ApiError, not_found
 from routing.models import Account, ApiKey
 from routing.sid import is_sid
@@ -53,6 +54,7 @@ def caller_of(request: HttpRequest | Request) -> Caller:
     """Return who makes the request; one query. Raise `ApiError`: 20003 (401) if unknown, 20005 or 20403 (403)."""
     user, password = _basic(request.headers.get("Authorization", ""))
     caller = _by_key(user, password) if is_sid(user, "SK") else _by_token(user, password)
+    called_by(request, caller)
     if not caller.account.is_active:
         raise ApiError(NOT_ACTIVE, f"Account {caller.account.sid} is {caller.account.status}.")
     if caller.key and caller.key.read_only and request.method not in _READING:

@@ -67,7 +67,9 @@ class OneDefault(models.Model):
         """Save, and take the mark from the former default."""
         with transaction.atomic():
             if self.is_default:
-                type(self)._default_manager.exclude(pk=self.pk).filter(is_default=True).update(is_default=False)
+                for former in type(self)._default_manager.exclude(pk=self.pk).filter(is_default=True):
+                    former.is_default = False
+                    former.save(update_fields=["is_default"])
             super().save(*args, **kwargs)
 
 

@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from routing import history
 from routing.api.v1.bulk_views import GroupBulk
 from routing.api.v1.filtering import CharFilter, Filters, MultipleChoiceFilter, NumberFilter
 from routing.api.v1.problems import Problem
@@ -107,8 +108,8 @@ class RingGroupSerializer(OwnedSerializer[RingGroup]):
                 setattr(member, name, given[name])
             (changed if kept else new).append(member)
         RingGroupMember.objects.filter(pk__in=[one.pk for one in before.values()]).delete()
-        RingGroupMember.objects.bulk_update(changed, ["position", *MEMBER_SETTINGS])
-        RingGroupMember.objects.bulk_create(new)
+        history.bulk_update(RingGroupMember, changed, ["position", *MEMBER_SETTINGS])
+        history.bulk_create(RingGroupMember, new)
 
 
 def _check_each(row: RingGroup, members: Sequence[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from routing import history
 from routing.api.v1.filtering import BooleanFilter, CharFilter, Filters, MultipleChoiceFilter, NumberFilter
 from routing.api.v1.once import once
 from routing.api.v1.problems import of_model
@@ -108,7 +109,7 @@ class Sorted(Writing):
         _check_ids(ids, rows)
         for pk, place in zip(ids, _places(rows.values()), strict=True):
             rows[pk].position = place
-        self.get_queryset().bulk_update(rows.values(), ["position"])
+        history.bulk_update(self.get_queryset().model, rows.values(), ["position"])
         RoutingVersion.bump()  # an UPDATE sends no signal
         return Response({"ids": list(ids)})
 
