@@ -15,7 +15,7 @@ from django.utils import timezone
 from calls.command import TWIML_LENGTH, TWIML_TOO_LONG
 from calls.entries import CallbackSpec, RecordingSpec
 from calls.ledger import user_part
-from calls.models import URL_LENGTH, Call, CallRequest
+from calls.models import URL_LENGTH, Call, CallRequest, Conference
 from calls.values import callback_json, recording_json
 from routing import sipuri
 from routing.fields import SecretError
@@ -79,11 +79,12 @@ def queue_call(
     machine_detection: bool = False,
     amd_callback: CallbackSpec | None = None,
     call_reason: str = "",
+    conference: Conference | None = None,
 ) -> Call:
     """Queue a call that runs the TwiML of `url`, or `twiml` itself, when it is answered.
 
     `to` is a SIP URI, a telephone number, which one of the account's trunks takes, or `client:` and the name of an
-    endpoint. `callback` is told of its progress. Raise `PlaceError` if something is wrong with it. An engine of the
+    endpoint. `callback` is told of its progress; `conference` is where its TwiML leads. Raise `PlaceError` if something is wrong with it. An engine of the
     region takes it within a second or so, or when it is its turn.
     """
     if not account.is_active:
@@ -137,6 +138,7 @@ def queue_call(
             machine_detection=machine_detection,
             amd_callback=callback_json(amd_callback),
             call_reason=call_reason,
+            conference=conference,
             created=now,
         )
     log.info("call=%s queued to %s in region %s", call.sid, goal.address, goal.region)

@@ -108,9 +108,14 @@ class OneCallRecording(OfCallRows, FetchView[Recording], UpdateView[Recording], 
 
     def change(self, row: Recording, values: dict[str, Any]) -> None:
         """Ask the call's engine to pause it, to go on, or to end it; the answer has the status that it will have."""
-        if "status" not in values:
-            raise ApiError(20001, "Status: give paused, in-progress or stopped.")
-        try:
-            row.status = recording_command.change(row, _ACTIONS[values["status"]], by=asker(self.caller))
-        except CommandError as error:
-            raise named(error) from error
+        row.status = changed(row, values, asker(self.caller))
+
+
+def changed(row: Recording, values: dict[str, Any], by: str) -> str:
+    """Ask for what the values of `RecordingChange` say; return the status that the recording will have."""
+    if "status" not in values:
+        raise ApiError(20001, "Status: give paused, in-progress or stopped.")
+    try:
+        return recording_command.change(row, _ACTIONS[values["status"]], by=by)
+    except CommandError as error:
+        raise named(error) from error

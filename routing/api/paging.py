@@ -61,13 +61,14 @@ def place(query: Mapping[str, str]) -> Place:
     return found
 
 
-def page_of(rows: QuerySet[_M], where: Place, date: str = "created") -> Page[_M]:
+def page_of(rows: QuerySet[_M], where: Place, date: str = "created", *, oldest_first: bool = False) -> Page[_M]:
     """Fetch a page in one query; `date` is the field, never null, that the list is sorted by, newest first."""
     skipped = 0 if where.token else where.number * where.size
     backwards = where.token.startswith("PB")
-    ordered = rows.order_by(date, "pk") if backwards else rows.order_by(f"-{date}", "-pk")
+    ascending = backwards != oldest_first
+    ordered = rows.order_by(date, "pk") if ascending else rows.order_by(f"-{date}", "-pk")
     if where.token:
-        ordered = ordered.filter(_beyond(where.token, date))
+        ordered = ordered.filter(_beyond(where.token, date, ascending=ascending))
     found = list(ordered[skipped : skipped + where.size + 1])
     more, found = len(found) > where.size, found[: where.size]
     if backwards:
@@ -109,16 +110,16 @@ def _token(kind: str, row: Model, date: str) -> str:
     return f"P{kind}{row.pk}{(moment - _EPOCH) // timedelta(microseconds=1):x}"
 
 
-def _beyond(token: str, date: str) -> Q:
-    """Return the condition for the rows after the token's (PA), or before it (PB), in the order newest first."""
+def _beyond(token: str, date: str, *, ascending: bool) -> Q:
+    """Return the condition for the rows after the token's, in this order."""
     match = _TOKEN.match(token)
     assert match  # `place` has checked it
-    kind, sid, microseconds = match.groups()
+    _, sid, microseconds = match.groups()
     try:
         moment = _EPOCH + timedelta(microseconds=int(microseconds, 16))
     except OverflowError:
         raise ApiError(_BAD_TOKEN, "PageToken is not one of ours: follow next_page_uri as it is given.") from None
-    side = "lt" if kind == "A" else "gt"
+    side = "gt" if ascending else "lt"
     # The first condition follows from the second; databases find the place in an index by it.
     near = Q(**{f"{date}__{side}e": moment})
     return near & (Q(**{f"{date}__{side}": moment}) | Q(**{date: moment, f"pk__{side}": sid}))

@@ -104,6 +104,7 @@ class ListView(Rows[_M]):
     key: ClassVar[str]
     filters: ClassVar[type[Listing]] = Listing
     date: ClassVar[str] = "created"
+    oldest_first: ClassVar[bool] = False
 
     def narrow(self, rows: QuerySet[_M], values: dict[str, Any]) -> QuerySet[_M]:
         """Apply the values of the filters: by default each is the value of a field."""
@@ -118,7 +119,7 @@ class ListView(Rows[_M]):
         query = query_of(request)
         values = self.filters.read(query)
         rows = self.narrow(self.rows(), values)
-        page = paging.page_of(rows, paging.place(request.query_params), self.date)
+        page = paging.page_of(rows, paging.place(request.query_params), self.date, oldest_first=self.oldest_first)
         bodies = self.show_all(page.rows)
         names = self.filters().fields
         repeated = {name: given for name, given in query.items() if name in names}
