@@ -112,7 +112,7 @@ def _header(match: re.Match[str]) -> str:
     if name.lower() not in _CREDENTIALS:
         return f"{name}{colon}{MASK}"
     scheme, space, rest = value.partition(" ")
-    if "=" in scheme:  # Authentication-Info has no scheme
+    if "=" in scheme or not space:  # Authentication-Info has no scheme
         scheme, space, rest = "", "", value
     shown = ", ".join(_parameter(found) for found in _PARAMETER.finditer(rest))
     return f"{name}{colon}{scheme}{space}{shown or MASK}"
