@@ -21,7 +21,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Schedule
 
-from calls import dashboard
+from calls import dashboard, first_hour
 from calls.call_page import clock
 from calls.dashboard import Day, Figures
 from calls.engines import EngineStatus, engines
@@ -66,6 +66,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     figures, late = latest()
     told = engines()
     context["title"] = "Dashboard"
+    context["first_hour"] = first_hour.checklist(request.user)
     context["desk"] = {
         "late": late,
         "figures": figures,
