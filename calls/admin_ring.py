@@ -22,7 +22,8 @@ from calls.desk_filters import FailedLastFilter
 from calls.models import Call
 from calls.place import PlaceError, ring
 from routing.admin import EndpointAdmin, RingGroupAdmin
-from routing.models import Endpoint, RingGroup
+from routing.admin_trunks import TrunkAdmin
+from routing.models import Endpoint, RingGroup, Trunk
 from routing.validators import validate_caller_id
 
 if TYPE_CHECKING:
@@ -115,10 +116,21 @@ class MayRing:
         return request.user.has_perm(PERMISSION)
 
 
-class RingableEndpointAdmin(MayRing, EndpointAdmin):
+class Checkable:
+    """Gives an admin class the way to the page that asks whether the far end is there."""
+
+    opts: Any
+
+    @action(description="Is it there?", icon="network_ping", url_path="check", permissions=["ring"])
+    def check_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the page that sends OPTIONS."""
+        return redirect("check", kind=self.opts.model_name, pk=int(object_id))
+
+
+class RingableEndpointAdmin(Checkable, MayRing, EndpointAdmin):
     actions = [*EndpointAdmin.actions, "ring_selected"]
-    list_filter = (*EndpointAdmin.list_filter, FailedLastFilter)
-    actions_detail = ["ring_now"]
+    list_filter: Any = (*EndpointAdmin.list_filter, FailedLastFilter)
+    actions_detail = ["ring_now", "check_now"]
 
     @admin.action(description="Ring this endpoint now", permissions=["ring"])
     def ring_selected(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> HttpResponse | None:
@@ -133,6 +145,10 @@ class RingableEndpointAdmin(MayRing, EndpointAdmin):
         if form.is_valid() and _queue(request, form, endpoint, reverse("voice-endpoint", args=[endpoint.pk])):
             return redirect(_change_path(endpoint))
         return _page(self, request, endpoint, form, f"{endpoint.address} is rung as soon as an engine takes the call.")
+
+
+class CheckableTrunkAdmin(Checkable, MayRing, TrunkAdmin):
+    actions_detail = ["check_now"]
 
 
 class RingableGroupAdmin(MayRing, RingGroupAdmin):
@@ -159,7 +175,8 @@ class RingableGroupAdmin(MayRing, RingGroupAdmin):
 
 def install(site: admin.AdminSite) -> None:
     """Put the extended classes in the place of routing's."""
-    for model in (Endpoint, RingGroup):
+    for model in (Endpoint, RingGroup, Trunk):
         site.unregister(model)
     site.register(Endpoint, RingableEndpointAdmin)
     site.register(RingGroup, RingableGroupAdmin)
+    site.register(Trunk, CheckableTrunkAdmin)
