@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-STOP_SECONDS = 5.0
+STOP_SECONDS = 20.0
 PORTS = (10_000, 20_000)
 _PR_SET_PDEATHSIG = 1
 _draw = random.SystemRandom()

@@ -35,6 +35,7 @@ from sipengine.rooms import Rooms
 from sipengine.services import Adoption, DialSettings, Handler, Services
 from sipengine.session import CallSession
 from sipengine.tones import Cadence
+from tests.waiting import becomes
 
 CALLER: LegId = 1
 T0 = 1_800_000_000.0
@@ -310,9 +311,7 @@ class World:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a timer of the session's own to have done something."""
-        async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110  # the condition is the fake's list, which has no event
-                await asyncio.sleep(0.01)
+        await becomes(condition)
 
     def leg(self, user: str) -> LegId:
         """Return the newest leg that was placed to this user."""

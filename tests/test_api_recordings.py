@@ -30,6 +30,7 @@ from calls import audio, downloads, ledger, recordings, wav
 from calls.models import Recording
 from routing.models import Account
 from tests import samples
+from tests.waiting import SECONDS as LONG
 
 pytestmark = pytest.mark.django_db
 
@@ -380,7 +381,7 @@ class TestCache:
             convert(*args)
 
         def ask() -> bytes:
-            ready.wait(10)
+            ready.wait(LONG)
             with downloads.open_audio(mono, "mp3").file as file:
                 return file.read()
 
@@ -464,7 +465,7 @@ class TestOverTheWire:
     @pytest.fixture
     def connection(self, live_server: Any) -> Iterator[http.client.HTTPConnection]:
         address = urlsplit(live_server.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=LONG)
         yield connection
         connection.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from calls.entries import DeliveryEntry, to_line
 from sipengine import callback_sender
 from sipengine.callback_sender import SenderPipe
+from tests.waiting import SECONDS, becomes
 
 # Writes what it reads to a file; the first ones with this name may do something else before.
 READER = """
@@ -46,12 +47,6 @@ def entry(number: int = 0, value: str = "completed") -> DeliveryEntry:
     )
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # another process makes it true
-            await asyncio.sleep(0.01)
-
-
 class Sender:
     """A pipe with its process, and what has arrived there."""
 
@@ -76,7 +71,7 @@ class Sender:
         await self.pipe.close()
         self.file.with_name("got.go").touch()
         assert self.task is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS):
             await self.task
 
 
@@ -96,7 +91,7 @@ async def sender(tmp_path: Path) -> AsyncIterator[Sender]:
 async def test_entries_arrive_in_order_a_line_each(sender: Sender) -> None:
     for number in range(1000):
         sender.pipe.send(to_line(entry(number)))
-    await until(lambda: len(sender.lines) == 1000)
+    await becomes(lambda: len(sender.lines) == 1000)
     assert sender.numbers == list(range(1000))
     assert json.loads(sender.lines[0])["parameters"] == [["CallStatus", "completed"]]
 
@@ -105,14 +100,14 @@ async def test_what_is_sent_before_the_process_is_up_waits_for_it(tmp_path: Path
     made = Sender(tmp_path)
     made.pipe.send(to_line(entry(7)))
     made.start()
-    await until(lambda: made.numbers == [7])
+    await becomes(lambda: made.numbers == [7])
     await made.stop()
 
 
 async def test_text_that_was_no_utf8_or_has_line_ends_stays_one_line(sender: Sender) -> None:
     sender.pipe.send(to_line(entry(1, "a\nb\u2028c M\udcfcller")))
     sender.pipe.send(to_line(entry(2)))
-    await until(lambda: len(sender.lines) >= 2)
+    await becomes(lambda: len(sender.lines) >= 2)
     assert sender.numbers == [1, 2]
 
 
@@ -123,10 +118,10 @@ class TestItsEnd:
     async def test_another_one_is_started(self, tmp_path: Path) -> None:
         made = Sender(tmp_path, DIES_AT_FIRST)
         made.start()
-        await until(lambda: (tmp_path / "got.turn").exists())
-        await until(lambda: (tmp_path / "got").exists())
+        await becomes(lambda: (tmp_path / "got.turn").exists())
+        await becomes(lambda: (tmp_path / "got").exists())
         made.pipe.send(to_line(entry(1)))
-        await until(lambda: made.numbers == [1])
+        await becomes(lambda: made.numbers == [1])
         await made.stop()
 
     async def test_a_line_that_was_given_in_part_is_given_whole_to_the_next_one(self, tmp_path: Path) -> None:
@@ -134,7 +129,7 @@ class TestItsEnd:
         for number in range(100):
             made.pipe.send(to_line(entry(number, "x" * 100_000)))  # much more than a pipe holds
         made.start()
-        await until(lambda: made.file.exists() and made.file.stat().st_size > 9_000_000)
+        await becomes(lambda: made.file.exists() and made.file.stat().st_size > 9_000_000)
         await made.stop()
         # The first one took some whole lines along (the kernel had them already), and a part of the next.
         assert made.numbers == list(range(made.numbers[0], 100))
@@ -145,7 +140,7 @@ class TestItsEnd:
         pipe = SenderPipe([str(tmp_path / "nothing")])
         task = asyncio.create_task(pipe.run())
         pipe.send(to_line(entry()))
-        await until(lambda: caplog.text.count("cannot be started") >= 2)
+        await becomes(lambda: caplog.text.count("cannot be started") >= 2)
         await pipe.close()
         await task
 
@@ -165,8 +160,8 @@ class TestItsBounds:
     async def test_a_process_that_does_not_read_stops_nobody(self, tmp_path: Path) -> None:
         made = Sender(tmp_path, DOES_NOT_READ, limit=300_000)
         made.start()
-        await until(lambda: (tmp_path / "got.turn").exists())
-        async with asyncio.timeout(5):
+        await becomes(lambda: (tmp_path / "got.turn").exists())
+        async with asyncio.timeout(SECONDS):
             for number in range(2000):
                 made.pipe.send(to_line(entry(number)))
                 await asyncio.sleep(0)
@@ -179,10 +174,10 @@ class TestItsBounds:
         monkeypatch.setattr(callback_sender, "CLOSE_SECONDS", 0.1)
         made = Sender(tmp_path, DOES_NOT_READ)
         made.start()
-        await until(lambda: (tmp_path / "got.turn").exists())
+        await becomes(lambda: (tmp_path / "got.turn").exists())
         for number in range(2000):
             made.pipe.send(to_line(entry(number)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             await made.pipe.close()
         assert "are left to the worker" in caplog.text
         await made.stop()

@@ -22,6 +22,7 @@ from calls.models import Call, Notification, WebhookDelivery
 from routing.models import Account
 from tests import samples
 from tests.receiver import Receiver
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -129,7 +130,7 @@ class TestRetries:
 
     def test_so_is_one_that_does_not_answer_in_time(self, call: CallRecord, app: Receiver) -> None:
         released = threading.Event()
-        app.on_request = lambda: released.wait(10)
+        app.on_request = lambda: released.wait(SECONDS)
         entry = put(call, app.url("/cb#tt=100"))
         delivery.deliver_due()
         released.set()
@@ -330,7 +331,7 @@ class TestSeveralWorkers:
     def test_a_receiver_that_hangs_does_not_hold_up_the_others(self, call: CallRecord, app: Receiver) -> None:
         released = threading.Event()
         with Receiver() as hung:
-            hung.on_request = lambda: released.wait(10)
+            hung.on_request = lambda: released.wait(SECONDS)
             app.on_request = released.set
             entries = [put(call, hung.url(), time=samples.START), put(call, app.url())]
             delivery.deliver_due()

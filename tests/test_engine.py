@@ -25,6 +25,7 @@ from sipengine.rooms import Rooms
 from sipengine.services import DialSettings, Services
 from sipengine.session import CallSession
 from tests.fakes import T0, FakeMedia, FakePhone, FakeWeb
+from tests.waiting import SECONDS, becomes
 
 SECRET = "of the engine"
 SOURCE = "192.0.2.9"
@@ -152,9 +153,7 @@ class Switch:
         return [leg for leg, _ in self.phone.commands("ring")]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110  # the fakes tell nobody
-                await asyncio.sleep(0.005)
+        await becomes(condition)
 
 
 def answer(challenge: str, password: str, host: str) -> str:
@@ -670,7 +669,7 @@ class TestDraining:
     """On SIGTERM: no new calls, time for those in progress, then an end."""
 
     async def test_without_calls_it_is_done_at_once(self) -> None:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SECONDS):
             await Switch().engine.drain(60)
 
     async def test_it_waits_for_the_last_call_to_end_by_itself(self) -> None:
@@ -689,7 +688,7 @@ class TestDraining:
         draining = asyncio.create_task(switch.engine.drain(0.01))
         await switch.until(lambda: switch.phone.commands("hangup") == [(leg,)])
         await switch.ends(leg, 200, by_peer=False)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SECONDS):
             await draining
         last = switch.records[-1]
         assert (last.status, last.ended_by, last.reason) == ("completed", "engine", "The engine was stopped.")
@@ -733,7 +732,7 @@ class TestDraining:
         await switch.settle()
         assert leg in switch.phone.refused
         await switch.ends(leg, 480, by_peer=False)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SECONDS):
             await draining
 
     async def test_the_timeline_tells_the_end(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import resource
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from calls.entries import CallRecord, Entry, EventEntry, NoteEntry, RecordingEntry
 from sipengine import journal
 from sipengine.journal import Batch, Journal, JournalBusy, Reader, is_closed, lock, mark_closed, segment_path, segments
+from tests.waiting import becomes
 
 CA = "CA" + "0" * 32
 AC = "AC" + "0" * 32
@@ -36,12 +37,6 @@ async def written(made: Journal, entries: Iterable[Entry]) -> None:
     for entry in entries:
         made.put(entry)
     await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # the journal tells nobody that it writes again
-            await asyncio.sleep(0.005)
 
 
 def drain(reader: Reader, limit: int = 200) -> list[Entry]:
@@ -226,7 +221,7 @@ class TestWhenTheDiskIsFull:
             assert made.stuck is not None
             in_time = numbers(drain(Reader(tmp_path)))
             assert 0 < len(in_time) < 60
-        await until(lambda: made.stuck is None)
+        await becomes(lambda: made.stuck is None)
         assert in_time + numbers(drain(Reader(tmp_path))) == list(range(60))
 
     async def test_it_says_since_when_and_that_it_is_over(
@@ -236,9 +231,9 @@ class TestWhenTheDiskIsFull:
         with full_disk(30_000):
             await written(made, [event(0, 40_000)])
             since = made.stuck
-            await until(lambda: made.stuck is not None)
+            await becomes(lambda: made.stuck is not None)
             assert made.stuck == since is not None
-        await until(lambda: made.stuck is None)
+        await becomes(lambda: made.stuck is None)
         told = [line.getMessage() for line in caplog.records if line.name == "sipengine.journal"]
         assert len(told) == 2
         assert "free space on" in told[0] and str(tmp_path) in told[0]
@@ -250,7 +245,7 @@ class TestWhenTheDiskIsFull:
         with full_disk(30_000):
             await written(made, [event(0, 20_000), event(1, 20_000)])
             await written(made, [event(2)])
-        await until(lambda: made.stuck is None)
+        await becomes(lambda: made.stuck is None)
         await written(made, [event(3)])
         assert segments(tmp_path) == [1, 2]
         assert numbers(drain(Reader(tmp_path))) == [0, 1, 2, 3]
@@ -269,7 +264,7 @@ class TestWhenTheDiskIsFull:
             patched.setattr(os, "open", refuse)
             await written(made, [event(1)])
             assert made.stuck is not None
-        await until(lambda: made.stuck is None)
+        await becomes(lambda: made.stuck is None)
         await written(made, [event(2)])
         assert numbers(drain(Reader(tmp_path))) == [0, 1, 2]
 

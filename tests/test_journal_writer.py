@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from calls.entries import CallRecord, Entry, EventEntry
 from sipengine.journal import Journal, JournalBusy, lock, segment_path, segments
 from tests import databases, samples
 from tests.databases import Database
+from tests.waiting import SECONDS, until
 
 pytestmark = pytest.mark.django_db  # only so that there is a database to take the tables from
 
-SECONDS = 60  # what a process may take here, at most, on a busy machine; each of them takes about one
 # Engines in as far as a writer knows them: one that lives until it is killed, and one that dies at once.
 LIVING = "import os, subprocess, sys; subprocess.Popen([*sys.argv[1:], '--parent', str(os.getpid())]).wait()"
 DYING = "import os, subprocess, sys; subprocess.Popen([*sys.argv[1:], '--parent', str(os.getpid())]); os._exit(0)"
@@ -45,13 +45,6 @@ def record(status: str = "completed", **values: Any) -> CallRecord:
     if status not in ("completed", "failed"):
         values = {"answer_time": None, "end_time": None, "duration": None, **values}
     return samples.call(Account, status=status, **values)  # type: ignore[arg-type]
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

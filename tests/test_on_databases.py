@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ import pytest
 from tests import on_databases
 from tests.on_databases import Run, verdict
 from tests.postgresql import ROOT, Cluster
+from tests.waiting import until
 
-SECONDS = 30
 # One test that needs no database, and two that do.
 ONLY_SQLITE = """
 import pytest
@@ -35,13 +34,6 @@ def test_one():
     assert connection.vendor == "sqlite"
 """
 USES_ONE = "from tests.postgresql import Cluster; c = Cluster(); print(c.folder, flush=True); input()"
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def servers(folder: Path) -> list[int]:

@@ -78,6 +78,6 @@ class TestExpectedAnswers:
 
     @pytest.mark.parametrize("body", ["<!--" * 1000, "<!---->" * 600 + "x", "<Response>" + " " * 4000])
     def test_a_hostile_answer_costs_no_time(self, body: str) -> None:
-        started = time.perf_counter()
+        started = time.thread_time()
         assert not is_expected_answer(body)
-        assert time.perf_counter() - started < 0.5
+        assert time.thread_time() - started < 0.5

@@ -8,31 +8,24 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import SECONDS, until
+
 ROOT = Path(__file__).resolve().parent.parent
 
-QUIET = "import time; time.sleep(60)"
+QUIET = "import time; time.sleep(600)"
 TALKS_THEN_DIES = "for n in range(20): print('line', n)\nraise SystemExit(3)"
-IGNORES_SIGTERM = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+IGNORES_SIGTERM = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 HAS_A_CHILD = (
     "import subprocess, sys, time\n"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-    "print('child', child.pid, flush=True); time.sleep(60)"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    "print('child', child.pid, flush=True); time.sleep(600)"
 )
-ENGINE = "import time; print('engine ready', flush=True); time.sleep(60)"
-
-
-def until(condition: Callable[[], bool], timeout: float = 10) -> None:
-    """Wait for a condition, or fail."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
+ENGINE = "import time; print('engine ready', flush=True); time.sleep(600)"
 
 
 def is_alive(pid: int) -> bool:
@@ -77,7 +70,7 @@ class Runner:
 def runner(tmp_path: Path) -> Iterator[Callable[..., Runner]]:
     started: list[Runner] = []
 
-    def start(grace: float = 5.0, **programs: str) -> Runner:
+    def start(grace: float = 60.0, **programs: str) -> Runner:
         started.append(Runner(tmp_path / "output", programs, grace))
         return started[-1]
 
@@ -90,14 +83,14 @@ def runner(tmp_path: Path) -> Iterator[Callable[..., Runner]]:
 class TestRunner:
     def test_a_dying_process_ends_the_others_and_its_last_lines_are_shown(self, runner: Callable[..., Runner]) -> None:
         run = runner(web=QUIET, engine=TALKS_THEN_DIES)
-        assert run.process.wait(10) == 1
+        assert run.process.wait(SECONDS) == 1
         end = run.text().partition("engine ended with exit code 3")[2]
         assert "line 19" in end
         assert "line 4" not in end
 
     def test_a_killed_process_is_named_with_its_signal(self, runner: Callable[..., Runner]) -> None:
         run = runner(web="import os; os.kill(os.getpid(), 9)", engine=QUIET)
-        assert run.process.wait(10) == 1
+        assert run.process.wait(SECONDS) == 1
         assert "web ended with signal SIGKILL" in run.text()
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -105,22 +98,22 @@ class TestRunner:
         run = runner(web=QUIET, worker=HAS_A_CHILD)
         grandchild = run.pid_of_grandchild()
         run.process.send_signal(number)
-        assert run.process.wait(10) == 0
+        assert run.process.wait(SECONDS) == 0
         until(lambda: not is_alive(grandchild))
 
     def test_a_process_that_does_not_stop_is_killed_after_the_grace(self, runner: Callable[..., Runner]) -> None:
         run = runner(grace=0.3, web=IGNORES_SIGTERM)
         until(lambda: "deaf" in run.text())
         run.process.terminate()
-        assert run.process.wait(10) == 0
+        assert run.process.wait(SECONDS) == 0
 
     def test_a_second_ctrl_c_does_not_wait_for_the_grace(self, runner: Callable[..., Runner]) -> None:
-        run = runner(grace=60, web=IGNORES_SIGTERM)
+        run = runner(grace=600, web=IGNORES_SIGTERM)
         until(lambda: "deaf" in run.text())
         run.process.send_signal(signal.SIGINT)
         until(lambda: "stopping" in run.text())
         run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(10) == 0
+        assert run.process.wait(SECONDS) == 0
 
     def test_processes_end_when_the_runner_itself_is_killed(self, runner: Callable[..., Runner]) -> None:
         run = runner(web=QUIET, engine=ENGINE)

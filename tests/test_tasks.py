@@ -23,6 +23,7 @@ from calls import ledger, recordings, tasks, wav
 from calls.entries import CallbackSpec, EventEntry
 from calls.models import Call, Notification, Recording, WebhookDelivery
 from tests import samples
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -406,7 +407,7 @@ def test_workers_that_finish_the_same_recording_at_once_do_not_spoil_it(
     def slow(*args: Any) -> None:
         if threading.current_thread() is not threading.main_thread():
             looked.set()
-            assert done.wait(10)
+            assert done.wait(SECONDS)
         assemble(*args)
 
     look = recordings._parts
@@ -424,7 +425,7 @@ def test_workers_that_finish_the_same_recording_at_once_do_not_spoil_it(
     copies = {path: path.read_bytes() for path in (one, other)}
     slower = threading.Thread(target=finish)
     slower.start()
-    assert looked.wait(10)
+    assert looked.wait(SECONDS)
     assert tasks.finish_recording(recording.sid) == "completed"
     one.write_bytes(copies[one])  # as if it had been read before it was deleted
     done.set()

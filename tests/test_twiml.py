@@ -151,18 +151,18 @@ class TestEntities:
         ids=["bare", "system", "external entity", "in an attribute", "billion laughs"],
     )
     def test_a_document_type_is_refused_at_once(self, body: bytes) -> None:
-        before = time.perf_counter()
+        before = time.thread_time()
         error = refusal(body)
         assert error.code == 12100
         assert "<!DOCTYPE" in error.message
-        assert time.perf_counter() - before < 0.1
+        assert time.thread_time() - before < 1
 
     def test_a_long_prolog_does_not_slow_the_search_for_one(self) -> None:
-        before = time.perf_counter()
+        before = time.thread_time()
         assert refusal(b"<!---->" * 9000).code == 12100
         assert refusal(b"<!--" * 15000).code == 12100
         assert refusal(b"<?" * 30000).code == 12100
-        assert time.perf_counter() - before < 1
+        assert time.thread_time() - before < 1
 
     def test_the_five_entities_of_xml_work(self) -> None:
         assert only("<Say>&lt;&gt;&amp;&quot;&apos;&#65;</Say>").text == "<>&\"'A"

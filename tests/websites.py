@@ -18,6 +18,7 @@ from twilio.request_validator import RequestValidator
 
 from calls.guarded import ClientPolicy, open_session
 from calls.webclient import Cookies, Fetched, FetchError, Parameters, WebClient
+from tests.waiting import SECONDS
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 PARAMETERS = (("CallSid", "CA1"), ("From", "sip:jürgen@a"), ("To", "100 & more"), ("X", "2"), ("X", "1"))
@@ -98,9 +99,9 @@ class Client:
         return await self.web.fetch(url, "GET", parameters, TOKEN, Cookies())
 
     async def failure(self, url: str) -> FetchError:
-        """Post, and return how that failed; five seconds are for ever here."""
+        """Post, and return how that failed; a minute is for ever here."""
         with pytest.raises(FetchError) as caught:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 await self.post(url)
         return caught.value
 

@@ -14,6 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 from routing.api import applications
 from routing.models import Account, Application
 from tests.api.wire import FORM, Wire, basic, error_of
+from tests.waiting import SECONDS
 
 LIST = "Applications.json"
 
@@ -127,7 +128,7 @@ class TestSizes:
             f"Authorization: {basic(account.sid, account.auth_token)}\r\nContent-Length: 10000000\r\n"
             "Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n\r\n"
         )
-        with socket.create_connection((where.hostname or "", where.port or 0), timeout=20) as connection:
+        with socket.create_connection((where.hostname or "", where.port or 0), timeout=SECONDS) as connection:
             connection.sendall(head.encode() + b"x" * 10_000_000)
             assert connection.makefile("rb").readline().split()[1] == b"413"
 

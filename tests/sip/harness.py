@@ -21,10 +21,12 @@ from tests import databases
 from tests.databases import Database
 from tests.databases import epoch as epoch
 from tests.sip.sipp import HOST, Peers, Sipp, free_port, until
+from tests.waiting import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Sup3rSecretPass"  # noqa: S105  # a test's own
 TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "RES_OPTIONS")  # of the environment
 PREPARE = f"""
 from routing.models import *
 account = Account.objects.create(friendly_name="tests", auth_token="{TOKEN}")
@@ -149,7 +151,7 @@ class Engine:
         self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")},
+            **{name: value for name, value in os.environ.items() if name in KEPT},
             "SECRET_KEY": "tests-only",
             "FIELD_ENCRYPTION_KEYS": "S3bTSVBXhtjLBpVDZrIEh9Dzxc7b8ZqWCv1jTJd1sLg=",
             "PUBLIC_URL": server.url,
@@ -188,7 +190,7 @@ class Engine:
         """Run Python that changes routing models, as the admin does, and wait for the running engine to know."""
         loads = self.log.read_text().count("routing loaded")
         self.shell(f"from routing.models import *\n{code}")
-        until(lambda: self.log.read_text().count("routing loaded") > loads, 5, "routing being read again")
+        until(lambda: self.log.read_text().count("routing loaded") > loads, "routing being read again")
 
     def change_call(self, sid: str, **change: str) -> None:
         """Ask for a change of a call in progress, as the admin and the API do."""
@@ -214,7 +216,7 @@ class Engine:
             text = self.log.read_bytes()[before:]
             return b"engine ready" in text and b"routing loaded" in text
 
-        until(ready, 20, "the engine's start")
+        until(ready, "the engine's start")
 
     def kill(self) -> None:
         """End the engine as a crash does."""
@@ -234,11 +236,11 @@ class Engine:
         """Wait for the engine to have ended after a signal."""
         assert self._process is not None
         try:
-            self._process.wait(15)
+            self._process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            raise AssertionError(f"the engine did not stop within 15 s:\n{self.log.read_text()[-2000:]}") from None
+            raise AssertionError(f"the engine did not stop:\n{self.log.read_text()[-2000:]}") from None
         finally:
             self._process = None
 
@@ -278,7 +280,7 @@ class Engine:
                 return None
             return {**rows[0], "legs": legs}
 
-        return until(ended, 15, f"the end of the call to {user} in the log")
+        return until(ended, f"the end of the call to {user} in the log")
 
     def timeline(self, sid: str) -> list[str]:
         """Return the names of a call's events in order."""
@@ -362,7 +364,13 @@ class Lab:
 
 
 def finish(*peers: Sipp) -> None:
-    """Wait for these peers to have gone through their scenarios."""
+    """Wait for these peers to have gone through their scenarios; those who wait for a cue get it after all others."""
+    waiting = [peer for peer in peers if peer.waits_for_cue()]
+    for peer in peers:
+        if peer not in waiting:
+            until(peer.has_settled, what=f"{peer.folder.name} to get as far as it can")
+    for peer in waiting:
+        peer.cue()
     for peer in peers:
         peer.wait()
 

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from sipengine import phone_process
-from tests.sip.steps import scenario
-
-T = TypeVar("T")
-HOST = "127.0.0.1"
-
-
-def until(condition: Callable[[], T | None], seconds: float = 20.0, what: str = "the condition") -> T:
-    """Wait for a condition to be true and return its value; fail the test when it does not become true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {seconds:g} s")
-        time.sleep(0.02)  # the period of looking again, not a wait for something to have happened
-
-
-def free_port() -> int:
-    """Return a port that is free for UDP and TCP."""
-    return phone_process.free_port(HOST)
+from tests.ports import HOST as HOST
+from tests.ports import free_port as free_port
+from tests.sip.steps import cue, pause, scenario
+from tests.waiting import SECONDS
+from tests.waiting import until as until
 
 
 class Sipp:
@@ -39,6 +21,8 @@ class Sipp:
 
     def __init__(self, folder: Path, name: str, steps: tuple[str, ...], arguments: list[str], port: int) -> None:
         self.port = port
+        self._steps = steps
+        self._cues = 0
         self.folder = folder / f"{name}-{port}"
         self.folder.mkdir(parents=True)
         (self.folder / "scenario.xml").write_bytes(scenario(name, steps).encode(errors="surrogateescape"))
@@ -61,7 +45,7 @@ class Sipp:
                 "-error_file",
                 "errors",
                 "-timeout",
-                "60s",
+                f"{2 * SECONDS:.0f}s",
                 "-timeout_error",
                 "-cid_str",
                 f"{name}-%u-%p@%s",
@@ -77,13 +61,40 @@ class Sipp:
         """The address of this peer as a `<Sip>` noun names it."""
         return f"sip:phone@{HOST}:{self.port}"
 
-    def wait(self, seconds: float = 20.0) -> None:
+    def wait(self) -> None:
         """Wait for all calls to have gone through the whole scenario; fail the test if one did not."""
         try:
-            code = self._process.wait(seconds)
+            code = self._process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"SIPp {self.folder.name} is still running:\n{self.trace()[-3000:]}") from None
         assert code == 0, f"SIPp {self.folder.name} ended with {code}:\n{self.errors()}\n{self.trace()[-3000:]}"
+
+    def cue(self) -> None:
+        """Let it go on from the next `cue()` of its scenario, once it has come there."""
+        before = _until(self._steps, "CUE", skip=self._cues)
+        until(lambda: self._has_done(before), what=f"{self.folder.name} at its cue")
+        self._cues += 1
+        # Looks like the last message to SIPp, which takes what it sends next from there, but for the first line.
+        head = self.log("received")[-1][1].partition("\n\n")[0].splitlines()[1:]
+        lines = [f"CUE sip:{self._cues} SIP/2.0", *(line for line in head if not line.startswith("Content-"))]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as test:
+            test.sendto(("\r\n".join([*lines, "Content-Length: 0"]) + "\r\n\r\n").encode(), (HOST, self.port))
+
+    def waits_for_cue(self) -> bool:
+        """Say whether there is a `cue()` in its scenario that the test has not given yet."""
+        return sum(_expects(step, "CUE") for step in self._steps) > self._cues
+
+    def has_settled(self) -> bool:
+        """Say whether it has ended, or got as far as it can until somebody hangs up or gives its cue."""
+        return not self.running() or self._has_done(_until(self._steps, "BYE", "CANCEL", "CUE"))
+
+    def _has_done(self, steps: list[str]) -> bool:
+        """Say whether so many messages have been sent and received; those that were repeated count once."""
+        wanted = {"sent": sum("<send" in step for step in steps), "received": sum(map(_expects, steps))}
+        return all(
+            len({(first_line(one), header(one, "Call-ID"), header(one, "CSeq")) for _, one in self.log(way)}) >= count
+            for way, count in wanted.items()
+        )
 
     def running(self) -> bool:
         return self._process.poll() is None
@@ -135,6 +146,21 @@ class Sipp:
         self._output.close()
 
 
+def first_line(message: str) -> str:
+    return message.partition("\n")[0]
+
+
+def _expects(step: str, method: str = "") -> bool:
+    """Say whether a step waits for a message, or for this request."""
+    return f'<recv request="{method}"' in step if method else "<recv" in step and 'optional="true"' not in step
+
+
+def _until(steps: tuple[str, ...], *methods: str, skip: int = 0) -> list[str]:
+    """Return the steps before the first that expects one of these requests, or a later one of them."""
+    found = [number for number, step in enumerate(steps) if any(_expects(step, method) for method in methods)]
+    return list(steps[: found[skip]] if skip < len(found) else steps)
+
+
 class Peers:
     """Makes SIPp peers for one test and ends them with it."""
 
@@ -153,6 +179,8 @@ class Peers:
     ) -> Sipp:
         """Start a peer that calls `number` at `target`."""
         credentials = ["-au", login[0], "-ap", login[1]] if login else []
+        if transport != "u1":
+            steps = tuple(pause(1000) if step == cue() else step for step in steps)  # who is behind TCP gets no cue
         return self._start("caller", steps, [target, "-s", number, "-m", "1", "-t", transport, *credentials])
 
     def _start(self, name: str, steps: tuple[str, ...], arguments: list[str]) -> Sipp:

@@ -39,7 +39,7 @@ class Softphone:
             except Empty:
                 return [told for told in self._told if told.event in events]
 
-    def wait(self, event: str, seconds: float = 15.0) -> Told:
+    def wait(self, event: str) -> Told:
         """Wait for the first event of this name."""
 
         def happened() -> list[Told]:
@@ -47,7 +47,7 @@ class Softphone:
             assert found or event == "exit" or not self.told("exit"), f"the softphone ended: {self._told}"
             return found
 
-        return until(happened, seconds, f"the softphone's {event}")[0]
+        return until(happened, f"the softphone's {event}")[0]
 
     @property
     def seconds(self) -> float:
@@ -56,7 +56,7 @@ class Softphone:
 
     def listen(self, seconds: float) -> None:
         """Wait until it has written down so much of what it hears."""
-        until(lambda: self.seconds >= seconds, 10 + seconds, "the sound")
+        until(lambda: self.seconds >= seconds, "the sound")
 
     def hang_up(self) -> None:
         """Ask it to end; `stop` waits for that."""

@@ -36,6 +36,13 @@ def tone_dbfs(path: Path, hertz: float, channel: int = 0, *, last: float | None 
     return float(20 * math.log10(strength)) if strength else -math.inf
 
 
+def seconds_of_sound(path: Path) -> float:
+    """Return how much of a file is not silence, in steps of 20 ms."""
+    samples, rate = _read(path)
+    steps = samples[: len(samples) // (rate // 50) * (rate // 50), 0].reshape(-1, rate // 50)
+    return float(np.count_nonzero(abs(steps).max(axis=1) > 0.01)) / 50
+
+
 def _read(path: Path) -> tuple[Any, int]:
     data = path.read_bytes()
     if data[4:8] == b"\0\0\0\0" or data[40:44] == b"\0\0\0\0":  # the recorder writes the lengths when it ends

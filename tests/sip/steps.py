@@ -69,7 +69,13 @@ def ringing(code: int = 180) -> tuple[str, ...]:
 
 
 def pause(milliseconds: int) -> str:
+    """Let time pass. What another peer must have done by then, `cue` waits for."""
     return f'<pause milliseconds="{milliseconds}"/>'
+
+
+def cue() -> str:
+    """Wait for the test's word: `Sipp.cue`, or `finish` when all others have got as far as they can."""
+    return recv("CUE")
 
 
 # --- as a phone ------------------------------------------------------------------------------------------------------
@@ -220,9 +226,9 @@ def _in_last_transaction(dialog: str) -> str:
 ANSWERS = (recv("INVITE"), respond(180), pause(100), respond(200, sdp=True), recv("ACK"), *answer_bye())
 RINGS = (recv("INVITE"), respond(180), *answer_cancel())
 HANGS_UP = (recv_invite(), respond(180), respond(200, sdp=True), recv("ACK"), pause(200), *phone_bye())
-TALKS = (invite(), *progress(), recv(200), ack(), pause(300), *bye())
+TALKS = (invite(), *progress(), recv(200), ack(), cue(), pause(200), *bye())
 LISTENS = (invite(), *progress(), recv(200), ack(), *answer_bye())
-GIVES_UP = (invite(), *ringing(), pause(300), *cancel())
+GIVES_UP = (invite(), *ringing(), cue(), pause(100), *cancel())
 
 
 def refuses(code: int, *, headers: str = "") -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from routing.sipuri import parse
 from sipengine.pjsip import PhoneConfig, PjsipPhone
 from sipengine.ports import Answered, Ended, Event, Invite, LegId, Target
 from tests.sip.sipp import HOST, free_port, until
+from tests.waiting import SECONDS
 
 E = TypeVar("E", bound=Event)
 
@@ -47,7 +48,7 @@ class Switch:
         self._process.start()
         theirs.close()
         threading.Thread(target=self._read, daemon=True).start()
-        self._results.get(timeout=20)
+        self._results.get(timeout=SECONDS)
 
     @property
     def address(self) -> str:
@@ -71,13 +72,13 @@ class Switch:
     def do(self, command: str, *arguments: object) -> Any:
         """Call a method of the phone and return its result."""
         self._pipe.send((command, arguments))
-        return self._results.get(timeout=10)
+        return self._results.get(timeout=SECONDS)
 
     def find(self, kind: type[E], leg: LegId | None = None) -> list[E]:
         """Return the events of this kind, and of this leg if one is named."""
         return [one for one in list(self.events) if isinstance(one, kind) and leg in (None, getattr(one, "leg", None))]
 
-    def wait(self, kind: type[E], leg: LegId | None = None, count: int = 1, seconds: float = 10.0) -> E:
+    def wait(self, kind: type[E], leg: LegId | None = None, count: int = 1) -> E:
         """Wait for the event number `count` of this kind."""
 
         def happened() -> list[E]:
@@ -85,7 +86,7 @@ class Switch:
             found = self.find(kind, leg)
             return found if len(found) >= count else []
 
-        return until(happened, seconds, f"{kind.__name__} number {count} of leg {leg}")[count - 1]
+        return until(happened, f"{kind.__name__} number {count} of leg {leg}")[count - 1]
 
     def invited(self, number: str) -> Invite:
         """Wait for the call to this number."""
@@ -122,6 +123,6 @@ class Switch:
         """End the process."""
         if self._process.is_alive():
             self._pipe.send(None)
-        self._process.join(5)
+        self._process.join(SECONDS)
         if self._process.is_alive():
             self._process.kill()

@@ -23,8 +23,8 @@ from tests.sip.steps import (
     ack,
     answer_bye,
     bye,
+    cue,
     invite,
-    pause,
     progress,
     recv,
     refused,
@@ -137,8 +137,8 @@ class TestKilledEngine:
 
 @pytest.fixture
 def own(server: TwimlServer, database: Database, tmp_path: Path) -> Iterator[Engine]:
-    """An engine that a test may stop; it lets calls go on for ten seconds when asked politely."""
-    with Engine(tmp_path / "engine", server, database, DRAIN_SECONDS="10") as made:
+    """An engine that a test may stop; it lets calls go on for a minute when asked politely."""
+    with Engine(tmp_path / "engine", server, database, DRAIN_SECONDS="60") as made:
         yield made
 
 
@@ -168,7 +168,7 @@ class TestStoppedEngine:
         lab = Lab(own, server, peers, "drained")
         phone = lab.phone(*ANSWERS)
         lab.dial(phone)
-        caller = lab.call(invite(), *progress(), recv(200), ack(), pause(1500), *bye())
+        caller = lab.call(invite(), *progress(), recv(200), ack(), cue(), *bye())
         until(lambda: phone.received("ACK"))
         own.signal(signal.SIGTERM)
         until(lambda: b"draining" in own.log.read_bytes())

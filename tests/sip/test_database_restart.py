@@ -10,7 +10,7 @@ from tests import databases
 from tests.postgresql import Cluster
 from tests.sip.harness import Engine, Lab, TwimlServer, finish, statuses
 from tests.sip.sipp import Peers, until
-from tests.sip.steps import ANSWERS, ack, bye, invite, pause, progress, recv
+from tests.sip.steps import ANSWERS, TALKS
 
 pytestmark = pytest.mark.database("postgresql")
 
@@ -40,10 +40,6 @@ def how(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def talks(milliseconds: int) -> tuple[str, ...]:
-    return (invite(), *progress(), recv(200), ack(), pause(milliseconds), *bye())
-
-
 def test_calls_that_end_or_begin_meanwhile_are_all_in_the_log(
     engine: Engine, server: TwimlServer, peers: Peers, cluster: Cluster, number: str, how: str
 ) -> None:
@@ -54,10 +50,10 @@ def test_calls_that_end_or_begin_meanwhile_are_all_in_the_log(
         lab.dial(phone, action="/done")
     server.serve("/done", b"<Response/>")
     away = engine.log.read_text().count(AWAY)
-    first = before.call(*talks(3000))
+    first = before.call(*TALKS)
     until(lambda: engine.rows("SELECT sid FROM calls_call WHERE to_user=?", before.number), what="the call in the log")
     cluster.ask(how)
-    finish(first, meanwhile.call(*talks(500)), *phones)
+    finish(first, meanwhile.call(*TALKS), *phones)
     until(lambda: engine.log.read_text().count(AWAY) > away, what="the writer's word")
     cluster.ask("start")
     for lab in (before, meanwhile):

@@ -19,6 +19,7 @@ import pytest
 
 from tests import databases
 from tests.sip.sipp import HOST, free_port, until
+from tests.waiting import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,12 +57,12 @@ class Stack:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "config.runner"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
-        until(lambda: "all    | ready" in self.log.read_text(), seconds=30, what="the stack")
+        until(lambda: "all    | ready" in self.log.read_text(), what="the stack")
         until(lambda: "routing loaded" in self.log.read_text(), what="the routing")
 
     def stop(self) -> None:
         self._process.terminate()
-        assert self._process.wait(20) == 0, self.log.read_text()
+        assert self._process.wait(SECONDS) == 0, self.log.read_text()
 
     def manage(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -230,7 +231,7 @@ class TestTrouble:
         assert process.stdout
         assert any("is called" in line for line in process.stdout)
         os.killpg(process.pid, signal.SIGINT)
-        errors = process.communicate(timeout=10)[1]
+        errors = process.communicate(timeout=SECONDS)[1]
         assert (process.returncode, errors) == (1, "CommandError: Stopped; the phones have hung up.\n")
 
     @pytest.mark.parametrize("talk", ["1", "601", "long"])

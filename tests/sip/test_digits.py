@@ -11,6 +11,7 @@ from tests.sip.steps import (
     ack,
     answer_bye,
     bye,
+    cue,
     in_dialog,
     invite,
     pause,
@@ -30,7 +31,7 @@ class TestHangupOnStar:
         phone = lab.phone(*ANSWERS)
         lab.dial(phone, hangupOnStar="true", action="/starred")
         lab.server.serve("/starred", b"<Response><Hangup/></Response>")
-        finish(lab.call(*ANSWERED, pause(300), *star(), *answer_bye()), phone)
+        finish(lab.call(*ANSWERED, cue(), *star(), *answer_bye()), phone)
         call = lab.log()
         assert statuses(call) == [("completed", 200)]
         told = lab.server.request("/starred", CallSid=call["sid"]).form
@@ -40,7 +41,7 @@ class TestHangupOnStar:
         phones = [lab.phone(*RINGS), lab.phone(*RINGS)]
         lab.dial(*phones, hangupOnStar="true", action="/starred-early")
         lab.server.serve("/starred-early", b"<Response><Hangup/></Response>")
-        finish(lab.call(*ANSWERED, pause(300), *star(), *answer_bye()), *phones)
+        finish(lab.call(*ANSWERED, cue(), *star(), *answer_bye()), *phones)
         call = lab.log()
         assert statuses(call) == [("canceled", 487)] * 2
         told = lab.server.request("/starred-early", CallSid=call["sid"]).form
@@ -59,7 +60,7 @@ class TestHangupOnStar:
     def test_star_does_nothing_unless_it_is_asked_for(self, lab: Lab) -> None:
         phone = lab.phone(*ANSWERS)
         lab.dial(phone)
-        finish(lab.call(*ANSWERED, pause(200), *star(), pause(300), *bye(cseq=3)), phone)
+        finish(lab.call(*ANSWERED, cue(), *star(), pause(300), *bye(cseq=3)), phone)
         assert lab.log()["ended_by"] == "caller"
 
     def test_another_digit_does_nothing(self, lab: Lab) -> None:
@@ -68,13 +69,13 @@ class TestHangupOnStar:
         five = in_dialog(
             "INFO", cseq=2, headers="Content-Type: application/dtmf-relay\n", body="Signal=5\nDuration=160"
         )
-        finish(lab.call(*ANSWERED, pause(200), five, recv(200), pause(300), *bye(cseq=3)), phone)
+        finish(lab.call(*ANSWERED, cue(), five, recv(200), pause(300), *bye(cseq=3)), phone)
         assert lab.log()["ended_by"] == "caller"
 
     def test_a_star_of_the_callee_does_nothing(self, lab: Lab) -> None:
         phone = lab.phone(recv("INVITE"), respond(200, sdp=True), recv("ACK"), *answer_bye())
         lab.dial(phone, hangupOnStar="true")
-        caller = lab.call(*ANSWERED, pause(700), *bye())
+        caller = lab.call(*ANSWERED, cue(), pause(300), *bye())
         until(lambda: phone.received("ACK"))
         press(phone, "*")
         finish(caller, phone)

@@ -9,7 +9,7 @@ from tests.sip.harness import Lab, finish
 from tests.sip.rtp import Ear, press
 from tests.sip.sipp import Peers, until
 from tests.sip.softphones import Softphone, Softphones
-from tests.sip.steps import ack, answer_bye, bye, info, invite, pause, progress, recv
+from tests.sip.steps import ack, answer_bye, bye, cue, info, invite, progress, recv
 from tests.sip.switch import Switch
 
 ANSWERED = (invite(), *progress(), recv(200), ack())
@@ -75,7 +75,7 @@ class TestSent:
         leg = switch.call(phone.uri)
         switch.do("send_digits", leg, "0123456789")
         switch.do("send_digits", leg, "*#aABCD21")
-        until(lambda: len(phone.told("digit")) == 19, 15, "19 digits")
+        until(lambda: len(phone.told("digit")) == 19, "19 digits")
         assert "".join(told.fact("digit") for told in phone.told("digit")) == "0123456789*#AABCD21"
         switch.do("hangup", leg)
 
@@ -108,7 +108,7 @@ class TestOverTheBridge:
 
     def test_each_side_hears_the_keys_of_the_other(self, lab: Lab, softphones: Softphones) -> None:
         phone = softphones.phone("--answer", "0", "--at", "1:digits:34")
-        lab.dial(phone.uri)
+        lab.dial(phone.uri, answerOnBridge="true")
         caller = softphones.caller(lab.uri, "--at", "1:digits:12", "--hangup", "3")
         caller.wait("exit")
         assert pressed(phone) == "12"
@@ -118,12 +118,15 @@ class TestOverTheBridge:
         phone = softphones.phone("--answer", "0")
         lab.dial(phone.uri)
         keys = [step for cseq, key in ((2, "8"), (3, "#")) for step in (info(f"Signal={key}", cseq=cseq), recv(200))]
-        finish(lab.call(*ANSWERED, pause(500), *keys, pause(1000), *bye(cseq=4)))
-        assert pressed(phone) == "8#"
+        caller = lab.call(*ANSWERED, cue(), *keys, cue(), *bye(cseq=4))
+        phone.wait("answered")
+        caller.cue()
+        until(lambda: pressed(phone) == "8#", what="both keys")
+        finish(caller)
 
     def test_the_star_that_ends_the_dial_is_not_passed_on(self, lab: Lab, softphones: Softphones) -> None:
         phone = softphones.phone("--answer", "0")
-        lab.dial(phone.uri, hangupOnStar="true")
+        lab.dial(phone.uri, hangupOnStar="true", answerOnBridge="true")
         caller = softphones.caller(lab.uri, "--at", "0.5:digits:1", "--at", "1.2:digits:*")
         caller.wait("exit")
         phone.wait("ended")

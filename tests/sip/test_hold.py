@@ -19,6 +19,7 @@ from tests.sip.steps import (
     ack,
     answer_bye,
     bye,
+    cue,
     invite,
     pause,
     progress,
@@ -186,7 +187,7 @@ class TestWeHold:
         switch.do("hangup", leg)
         finish(caller)
         first, second = (when for when, message in caller.log("received") if message.startswith("INVITE"))
-        assert 2.0 <= second - first <= 4.5
+        assert second - first >= 2.0
 
     def test_hold_before_the_answer_waits_for_it(self, switch: Switch, peers: Peers, number: str) -> None:
         caller = peers.caller(switch.address, number, *ANSWERED, *answer_reinvite("recvonly"), *answer_bye())
@@ -234,9 +235,11 @@ class TestOverTheBridge:
         phone = lab.phone(*RINGS_AND_ANSWERS, *answer_reinvite("recvonly"), *answer_reinvite("sendrecv"), *answer_bye())
         lab.dial(phone)
         caller = lab.call(
-            *ANSWERED, pause(500), *reinvite(sdp=HOLDS), pause(300), *reinvite(cseq=3, sdp=TAKES_BACK), pause(300),
-            *bye(cseq=4),
+            *ANSWERED, cue(), *reinvite(sdp=HOLDS), cue(), *reinvite(cseq=3, sdp=TAKES_BACK), cue(), *bye(cseq=4),
         )  # fmt: skip
+        for count in (1, 2, 3):
+            until(lambda count=count: len(phone.received("ACK")) == count, what=f"ACK {count} of the phone")
+            caller.cue()
         finish(caller, phone)
         assert directions(phone) == ["sendrecv", "sendonly", "sendrecv"]
         assert lab.log()["status"] == "completed"
@@ -250,7 +253,7 @@ class TestOverTheBridge:
 
     def test_who_held_is_not_put_on_hold_in_return(self, lab: Lab, softphones: Softphones) -> None:
         phone = softphones.phone("--answer", "0")
-        lab.dial(phone.uri)
+        lab.dial(phone.uri, answerOnBridge="true")
         caller = softphones.caller(lab.uri, "--at", "0.5:hold", "--at", "1.2:unhold", "--hangup", "2")
         caller.wait("exit")
         phone.wait("ended")
@@ -259,7 +262,7 @@ class TestOverTheBridge:
 
     def test_both_hear_each_other_afterwards(self, lab: Lab, softphones: Softphones) -> None:
         phone = softphones.phone("--answer", "0", "--tone", str(CALLEE))
-        lab.dial(phone.uri, record="record-from-answer-dual")
+        lab.dial(phone.uri, record="record-from-answer-dual", answerOnBridge="true")
         caller = softphones.caller(lab.uri, "--tone", str(CALLER), "--at", "1:hold", "--at", "2:unhold")
         caller.wait("answered")
         phone.wait("unheld")

@@ -13,19 +13,20 @@ from tests.sip.sipp import Peers, free_port, header
 from tests.sip.steps import (
     ANSWERS,
     NO_COMMON_CODEC,
-    TALKS,
+    ack,
     ack_of_refusal,
     ack_with_sdp,
     bye,
+    cue,
     in_dialog,
     invite,
-    pause,
     progress,
     recv,
     refused,
 )
 
 ALICE = ("alice", PASSWORD)
+ANSWERED = (invite(), *progress(), recv(200), ack())
 BUSY = '<Reject reason="busy"/>'  # shows that the TwiML was reached, and costs no phone
 
 
@@ -149,7 +150,7 @@ class TestOffers:
     def test_an_invite_without_sdp_is_taken(self, lab: Lab) -> None:
         phone = lab.phone(*ANSWERS)
         lab.dial(phone)
-        caller = lab.call(invite(sdp=False), *progress(), recv(200), ack_with_sdp(), pause(300), *bye())
+        caller = lab.call(invite(sdp=False), *progress(), recv(200), ack_with_sdp(), cue(), *bye())
         finish(caller, phone)
         assert "m=audio" in caller.received("SIP/2.0 200")[0]
         assert lab.log()["legs"][0]["status"] == "completed"
@@ -195,7 +196,7 @@ class TestOtherMethods:
         phone = lab.phone(*ANSWERS)
         lab.dial(phone)
         refer = in_dialog("REFER", cseq=2, headers="Refer-To: <sip:elsewhere@127.0.0.1:9>\n")
-        finish(lab.call(*TALKS[:-2], pause(200), refer, recv(603), *bye(cseq=3)), phone)
+        finish(lab.call(*ANSWERED, cue(), refer, recv(603), *bye(cseq=3)), phone)
         call = lab.log()
         assert len(call["legs"]) == 1
         assert call["status"] == "completed"

@@ -14,9 +14,9 @@ from tests.sip.steps import (
     ack,
     answer_bye,
     bye,
+    cue,
     in_dialog,
     invite,
-    pause,
     progress,
     recv,
     recv_notify,
@@ -205,7 +205,7 @@ class TestDialReferUrl:
         self, lab: Lab, softphones: Softphones, target: Sipp
     ) -> None:
         phone = lab.phone(*ANSWERS)
-        lab.dial(phone, referUrl="/refer-caller")
+        lab.dial(phone, referUrl="/refer-caller", answerOnBridge="true")
         lab.server.serve("/refer-caller", f"<Response><Dial><Sip>{target.uri}</Sip></Dial></Response>".encode())
         caller = softphones.caller(lab.uri, "--at", f"0.4:refer:{target.uri}")
         told = lab.server.request("/refer-caller").form
@@ -223,7 +223,7 @@ class TestDialReferUrl:
         phone = softphones.phone("--answer", "0", "--at", f"0.5:refer:{target.uri}")
         lab.dial(phone.uri, referUrl="/refer-callee", referMethod="GET")
         lab.server.serve("/refer-callee", f"<Response><Dial><Sip>{target.uri}</Sip></Dial></Response>".encode())
-        caller = lab.call(*ANSWERED, pause(2500), *bye())
+        caller = lab.call(*ANSWERED, cue(), *bye())
         told = lab.server.request("/refer-callee")
         assert (told.method, told.form["ReferTransferTarget"]) == ("GET", target.uri)
         done = phone.wait("refer-done")
@@ -233,7 +233,9 @@ class TestDialReferUrl:
     def test_without_it_either_side_is_declined(self, lab: Lab, softphones: Softphones, target: Sipp) -> None:
         phone = softphones.phone("--answer", "0", "--at", f"0.3:refer:{target.uri}")
         lab.dial(phone.uri)
-        caller = lab.call(*ANSWERED, pause(300), refer(target.uri), recv(603), pause(500), *bye(cseq=3))
+        caller = lab.call(*ANSWERED, cue(), refer(target.uri), recv(603), cue(), *bye(cseq=3))
+        phone.wait("answered")
+        caller.cue()
         assert phone.wait("refer-done").fact("code") == 603
         finish(caller)
         call = lab.log()

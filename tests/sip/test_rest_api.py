@@ -25,6 +25,7 @@ from tests.sip.sipp import HOST, free_port, until
 from tests.sip.softphones import Softphones
 from tests.sip.sound import tone_dbfs
 from tests.sip.steps import RINGS
+from tests.waiting import SECONDS
 
 PHONE, OTHER = 1000, 600  # Hz: what the phone plays, and another one
 HEARD, SILENT = -30, -50  # dB
@@ -54,19 +55,19 @@ def web(engine: Engine) -> Iterator[str]:
     def answers() -> bool:
         assert all(process.poll() is None for process in started), (engine.folder / "web.log").read_text()[-2000:]
         try:
-            with urllib.request.urlopen(f"{address}/healthz", timeout=1) as response:
+            with urllib.request.urlopen(f"{address}/healthz", timeout=SECONDS) as response:
                 return bool(response.status == 200)
         except OSError:
             return False
 
     try:
-        until(answers, 30, "the web process")
+        until(answers, "the web process")
         yield address
     finally:
         for process in started:
             process.terminate()
         for process in started:
-            process.wait(20)
+            process.wait(SECONDS)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def download(web: str, account: str) -> Callable[[str], bytes]:
     def fetch(name: str) -> bytes:
         request = urllib.request.Request(f"{web}/2010-04-01/Accounts/{account}/Recordings/{name}")
         request.add_header("Authorization", "Basic " + base64.b64encode(f"{account}:{TOKEN}".encode()).decode())
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
             return bytes(response.read())
 
     return fetch
@@ -96,7 +97,7 @@ def call_of(client: Client, sid: Any, *statuses: str) -> Any:
         call = client.calls(str(sid)).fetch()
         return call if call.status in statuses else None
 
-    return until(found, 20, f"call {sid} to be {statuses}")
+    return until(found, f"call {sid} to be {statuses}")
 
 
 def recording_of(client: Client, sid: Any) -> Any:
@@ -106,7 +107,7 @@ def recording_of(client: Client, sid: Any) -> Any:
         recording = client.recordings(str(sid)).fetch()
         return recording if recording.status == "completed" else None
 
-    return until(found, 30, f"recording {sid} to be completed")
+    return until(found, f"recording {sid} to be completed")
 
 
 def sound(content: bytes, folder: Path, name: str) -> Path:
@@ -193,7 +194,7 @@ class TestARecordedCall:
         phone.listen(1.0)
 
         def shown(status: str) -> None:
-            until(lambda: client.recordings(str(begun.sid)).fetch().status == status, 10, status)
+            until(lambda: client.recordings(str(begun.sid)).fetch().status == status, status)
 
         call.recordings("Twilio.CURRENT").update(status="paused")
         shown("paused")
@@ -242,6 +243,6 @@ class TestChangingACall:
             send_digits="12",
         )
         call = call_of(client, made.sid, "completed")
-        assert 1 <= int(call.duration) <= 3
+        assert int(call.duration) >= 1
         assert engine.notes(str(made.sid)) == [32015]
         assert [one.error_code for one in client.calls(str(made.sid)).notifications.list()] == ["32015"]

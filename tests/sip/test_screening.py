@@ -11,12 +11,12 @@ from tests.sip.sipp import until
 from tests.sip.softphones import Softphones
 from tests.sip.sound import tone, tone_dbfs
 from tests.sip.steps import (
+    TALKS,
     ack,
     answer_bye,
     bye,
     invite,
     pause,
-    progress,
     recv,
     respond,
     ringing,
@@ -76,7 +76,9 @@ class TestAccepts:
         prompted.server.serve("/screen-who", b"<Response/>")
         phone = prompted.phone(*ANSWERS)
         prompted.dial(phone, sip='url="/screen-who"')
-        finish(prompted.call(invite(), *progress(), recv(200), ack(), pause(800), *bye()), phone)
+        caller = prompted.call(*TALKS)
+        prompted.server.request("/screen-who")
+        finish(caller, phone)
         call = prompted.log()
         told = prompted.server.request("/screen-who", CallSid=call["legs"][0]["sid"]).form
         assert told["ParentCallSid"] == call["sid"]
@@ -125,8 +127,7 @@ class TestDeclines:
         prompted.server.serve("/screen-gone", b'<Response><Play loop="0">/prompt.wav</Play></Response>')
         phone = prompted.phone(*ANSWERS)
         prompted.dial(phone, sip='url="/screen-gone"')
-        caller = prompted.call(invite(), *progress(), recv(200), ack(), pause(800), *bye())
-        finish(caller, phone)
+        finish(prompted.call(*TALKS), phone)
         assert len(prompted.log()["legs"]) == 1
 
 
