@@ -1,6 +1,6 @@
 """The admin pages of who may call and where calls go.
 
-Other apps add their own actions to these classes: `RingGroupAdmin.actions` and `EndpointAdmin.actions` are lists.
+Other apps add their own actions: `EndpointAdmin.actions` and `RingGroupAdmin.actions` are lists.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from routing import admin_system as admin_system
 from routing import admin_trunks as admin_trunks
 from routing import resolve
 from routing.admin_bulk import BulkAdmin
+from routing.admin_groups import RingGroupAdmin as RingGroupAdmin
 from routing.admin_parts import RemarkingAdmin, ServedAdmin, disable, enable, keys_remark
 from routing.api.v1.endpoints import Endpoints
-from routing.api.v1.groups import RingGroups
-from routing.forms import EndpointForm, MemberForm, MemberFormSet, OrderFormSet, RingGroupForm, SipDomainForm
+from routing.forms import EndpointForm, OrderFormSet, SipDomainForm
 from routing.models import (
     Account,
     Credential,
@@ -281,97 +281,6 @@ class EndpointAdmin(BulkAdmin[Endpoint], RemarkingAdmin[Endpoint], ServedAdmin[E
     def used_by(self, endpoint: Endpoint) -> list[Any]:
         groups = [membership.group for membership in endpoint.memberships.select_related("group")]
         return [*groups, *endpoint.fallback_of.filter(fallback="endpoint"), *endpoint.routes.select_related("domain")]
-
-
-RECORDING = (
-    "record",
-    "trim",
-    "recording_status_callback",
-    "recording_status_callback_events",
-    "recording_status_callback_method",
-)
-
-
-class MemberInline(TabularInline[RingGroupMember, RingGroup]):
-    model = RingGroupMember
-    form = MemberForm
-    formset = MemberFormSet
-    # The ordering field must be listed, and last: without it Unfold moves rows but does not save the order.
-    fields = ("endpoint", "enabled", "position")
-    autocomplete_fields = ("endpoint",)
-    ordering_field = "position"
-    hide_ordering_field = True
-    verbose_name_plural = "members, in order – drag to sort"
-
-
-@admin.register(RingGroup)
-class RingGroupAdmin(BulkAdmin[RingGroup], ServedAdmin[RingGroup]):
-    table = RingGroups
-    form = RingGroupForm
-    list_display = ("name", "strategy_label", "count", "ring_timeout", "record_label", "if_nobody_answers")
-    list_filter = ("strategy", "record", "fallback", "account")
-    list_select_related = ("fallback_group", "fallback_endpoint")
-    search_fields = ("name", "members__endpoint__name")
-    autocomplete_fields = ("account", "fallback_group", "fallback_endpoint")
-    actions: list[Any] = []
-    inlines = (MemberInline,)
-    conditional_fields = {
-        "fallback_group": "fallback == 'group'",
-        "fallback_endpoint": "fallback == 'endpoint'",
-        "fallback_text": "fallback == 'say'",
-        **dict.fromkeys(RECORDING[1:], "record != 'do-not-record'"),
-    }
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "name",
-                    "account",
-                    "strategy",
-                    "ring_timeout",
-                    "fallback",
-                    "fallback_group",
-                    "fallback_endpoint",
-                    "fallback_text",
-                )
-            },
-        ),
-        ("Recording", {"fields": RECORDING}),
-        (
-            "Call options",
-            {
-                "classes": ("collapse",),
-                "fields": ("answer_on_bridge", "hangup_on_star", "time_limit", "caller_id", "ring_tone"),
-            },
-        ),
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[RingGroup]:
-        return super().get_queryset(request).annotate(number=Count("members", distinct=True))
-
-    @display(description="Strategy", ordering="strategy", label={"Parallel": "info", "Sequential": "success"})
-    def strategy_label(self, group: RingGroup) -> str:
-        return group.strategy.capitalize()
-
-    @display(description="Members", ordering="number")
-    def count(self, group: Any) -> int:
-        return int(group.number)
-
-    @display(description="Record", ordering="record")
-    def record_label(self, group: RingGroup) -> str:
-        return group.get_record_display()
-
-    @display(description="If nobody answers", ordering="fallback")
-    def if_nobody_answers(self, group: RingGroup) -> str:
-        target = {"group": group.fallback_group, "endpoint": group.fallback_endpoint}.get(group.fallback)
-        return f"Ring {target}" if target else group.get_fallback_display()
-
-    def destination_of(self, group: RingGroup) -> Destination:
-        return Destination(group, ("A route that leads to this group.",))
-
-    def used_by(self, group: RingGroup) -> list[Any]:
-        return [*group.routes.select_related("domain"), *group.fallback_of.filter(fallback="group")]
 
 
 @admin.register(Route)

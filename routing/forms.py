@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from routing.fields import is_set
 from routing.models import Endpoint, RingGroup, RingGroupMember, SipDomain, Trunk, TrunkRule
 from routing.models.address import SipAddress
-from routing.models.groups import check_members
+from routing.models.groups import WEIGHT, check_members
 from routing.theme import InlineFormSet, ModelForm, ModelFormSet
 from routing.validators import EVENTS, RECORDING_EVENTS
 
@@ -36,7 +36,7 @@ class RowForm(ModelForm[_M]):
     def has_changed(self) -> bool:
         """Ignore a row that was added and dragged, but not filled in."""
         changed = set(self.changed_data)
-        return bool(changed - {"position", "enabled"} if self.instance._state.adding else changed)
+        return bool(changed - {"position", "enabled", "weight"} if self.instance._state.adding else changed)
 
 
 class RowFormSet(InlineFormSet[_R, _P]):
@@ -54,13 +54,20 @@ class MemberForm(RowForm[RingGroupMember]):
 
     class Meta:
         model = RingGroupMember
-        fields = ("endpoint", "enabled", "position")
+        fields = ("endpoint", "ring_timeout", "weight", "enabled", "position")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "endpoint" in self.fields and not self.instance._state.adding:
             # Two rows that exchange their endpoints would meet in the database; remove one and add the other instead.
             self.fields["endpoint"].disabled = True
+        if "weight" in self.fields:
+            self.fields["weight"].required = False
+
+    def clean_weight(self) -> int:
+        """Take the usual weight for none."""
+        weight: int | None = self.cleaned_data.get("weight")
+        return WEIGHT if weight is None else weight
 
 
 class MemberFormSet(RowFormSet[RingGroupMember, RingGroup]):

@@ -17,7 +17,7 @@ from lxml import html
 from pytest_django.fixtures import Settings
 
 from config.unfold import UNFOLD
-from routing.admin import MemberInline
+from routing.admin_groups import MemberInline
 from routing.models import (
     Account,
     Credential,

@@ -16,6 +16,7 @@ from routing.models.voicemail import Voicemail
 from routing.validators import RECORDING_EVENTS, normal_events, validate_caller_id, with_code
 
 ENDINGS = ("fallback", "closed")  # the choices of what becomes of a call that the group does not take
+WEIGHT = 50
 MAX_NOUNS = 10  # Twilio: one <Dial> takes at most ten nouns
 
 
@@ -288,7 +289,7 @@ class RingGroupMember(models.Model):
         help_text="Seconds, 5 to 600. Empty: the group's. No effect while all ring at once.",
     )
     weight = models.PositiveSmallIntegerField(
-        default=50,
+        default=WEIGHT,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text="1 to 100, for the strategy “weighted”: of 20 and 10, the first begins in two of three calls.",
     )

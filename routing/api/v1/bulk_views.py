@@ -22,6 +22,7 @@ from routing.api.v1.once import once
 from routing.api.v1.problems import flat, invalid
 from routing.api.v1.viewing import ApiView, SafeJsonParser, action
 from routing.models import Account, Endpoint, RingGroup, Schedule, Voicemail
+from routing.models.groups import WEIGHT
 from routing.outbound import client_key
 
 _FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="json unless given.")
@@ -49,7 +50,6 @@ _CELLS = {
     "member_timeouts": "ring_timeout",
     "member_weights": "weight",
 }
-WEIGHT = 50  # as the model has it
 
 
 class CsvParser(BaseParser):

@@ -20,7 +20,7 @@ from routing.api.v1.problems import Problem
 from routing.api.v1.serializing import Events, Mine, Nested, OwnedSerializer, refuse
 from routing.api.v1.viewing import Writing, action
 from routing.models import EndingKind, Endpoint, RingGroup, RingGroupMember, Schedule, Voicemail
-from routing.models.groups import check_members
+from routing.models.groups import WEIGHT, check_members
 from routing.resolve import Destination
 from routing.situation import preview
 from routing.summaries import summary_of, with_summaries
@@ -42,7 +42,9 @@ class MemberSerializer(Nested):
         default=None, allow_null=True, min_value=5, max_value=600,
         help_text="Seconds that it rings; null: the group's. No effect while all ring at once.",
     )  # fmt: skip
-    weight = serializers.IntegerField(default=50, min_value=1, max_value=100, help_text="For the strategy weighted.")
+    weight = serializers.IntegerField(
+        default=WEIGHT, min_value=1, max_value=100, help_text="For the strategy weighted."
+    )
     name = serializers.CharField(source="endpoint.name", read_only=True, help_text="The endpoint's name.")
     address = serializers.CharField(source="endpoint.address", read_only=True, help_text="The endpoint's SIP address.")
 
