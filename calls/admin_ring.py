@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -129,7 +129,7 @@ class Checkable:
 
 class RingableEndpointAdmin(Checkable, MayRing, EndpointAdmin):
     actions = [*EndpointAdmin.actions, "ring_selected"]
-    list_filter: Any = (*EndpointAdmin.list_filter, FailedLastFilter)
+    list_filter: ClassVar[Any] = (*EndpointAdmin.list_filter, FailedLastFilter)
     actions_detail = ["ring_now", "check_now"]
 
     @admin.action(description="Ring this endpoint now", permissions=["ring"])
