@@ -37,7 +37,7 @@ class Member:
         self.held = False
         self.away = False  # its own phone holds us: what it sends meanwhile is music of its own
         self.end_on_exit = noun.end_on_exit
-        self.coaches = ""  # the SID of the call that alone hears it
+        self.coaches = noun.coach or ""  # the SID of the call that alone hears it
         self.joined = time.time()
         self.left: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._conference_sid = conference_sid

@@ -199,6 +199,7 @@ class TestConference:
             ("recordingStatusCallbackEvent", "absent", "recording_callback", None),
             ("recordingStatusCallbackMethod", "GET", "recording_callback", None),
             ("participantLabel", "anna", "label", "anna"),
+            ("coach", "CA1", "coach", "CA1"),
         ],
     )
     def test_it_reads_its_attributes(self, attribute: str, value: str, field: str, expected: object) -> None:
@@ -253,7 +254,7 @@ class TestConference:
         assert "asks for speaker, which is never sent" in remark.message
 
     @pytest.mark.parametrize(
-        "attribute", ["coach", "region", "jitterBufferSize", "eventCallbackUrl", "recordingConfigurationId"]
+        "attribute", ["region", "jitterBufferSize", "eventCallbackUrl", "recordingConfigurationId"]
     )
     def test_what_is_accepted_and_ignored_leaves_no_trace(self, attribute: str) -> None:
         assert only(f"<Dial><Conference {attribute}='x'>lobby</Conference></Dial>").room == room()

@@ -222,7 +222,8 @@ ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
         "statusCallbackMethod": _METHOD,
         **_RECORDING_CALLBACK,
         "participantLabel": Attribute(values.at_most(128), None),
-        **_unused("coach", "region", "jitterBufferSize", "eventCallbackUrl", "recordingConfigurationId"),
+        "coach": Attribute(values.at_most(34), None),
+        **_unused("region", "jitterBufferSize", "eventCallbackUrl", "recordingConfigurationId"),
     },
     "Queue": {"url": _URL, "method": _METHOD, **_unused("reservationSid", "postWorkActivitySid")},
 }

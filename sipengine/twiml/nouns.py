@@ -232,6 +232,7 @@ def _conference(elements: Elements, element: etree._Element) -> Conference:
         callback=take_callback(values, "status_callback"),
         recording_callback=take_callback(values, "recording_status_callback"),
         label=values["participant_label"],
+        coach=values["coach"],
     )
 
 

@@ -221,6 +221,7 @@ class Conference:
     callback: Callback | None
     recording_callback: Callback | None
     label: str | None
+    coach: str | None = None  # the SID of the call that alone hears this one
 
 
 @dataclass(frozen=True, slots=True)
