@@ -8,7 +8,8 @@ from typing import Any
 def content_security_policy() -> dict[str, Any]:
     """Return the policy for every page: nothing from elsewhere, and no script in the page itself.
 
-    `'unsafe-eval'` is for Alpine, which Unfold's pages are made with: it evaluates attributes of our own templates. Neither injected `<script>` nor `on…` attributes run. Styles in attributes are Unfold's and Chart.js's.
+    `'unsafe-eval'` is for Alpine, which Unfold's pages are made with: it evaluates attributes of our own templates.
+    Neither injected `<script>` nor `on…` attributes run. Styles in attributes are Unfold's and Chart.js's.
     """
     own = "'self'"
     return {

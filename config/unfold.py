@@ -115,6 +115,7 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "collapsible": True,
                 "items": [
+                    _item("Changes", "history", "routing", "change"),
                     _item("Accounts", "badge", "routing", "account"),
                     _item("API keys", "vpn_key", "routing", "apikey"),
                     _item("Users", "person", "auth", "user"),

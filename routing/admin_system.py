@@ -6,6 +6,7 @@ from django.contrib import admin
 from django_q import admin as q_admin
 from django_q.models import Failure, OrmQ, Schedule, Success
 
+from routing import admin_history as admin_history
 from routing import admin_users as admin_users
 from routing.theme import ModelAdmin
 

@@ -123,7 +123,7 @@ def update(rows: models.QuerySet[Any], **values: Any) -> int:
     """UPDATE many rows, which sends no signals, and keep the history; return how many there are."""
     with transaction.atomic():
         before = {row.pk: row for row in rows.select_for_update(of=("self",))}
-        count = rows.model._base_manager.filter(pk__in=before).update(**values)
+        count: int = rows.model._base_manager.filter(pk__in=before).update(**values)
         _note_updated(rows.model, before)
     return count
 
@@ -176,7 +176,8 @@ def _after_save(
     if created or before is None:
         _created(instance, actor()).save()
         return
-    if change := _changed(instance, *before, None, update_fields):
+    state, secrets = before
+    if change := _changed(instance, state, secrets, None, update_fields):
         change.save()
 
 

@@ -13,6 +13,7 @@ from django.forms import ModelChoiceField
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from routing.admin_guard import Guarded
 from routing.fields import SecretField
 from routing.models import Account
 
@@ -72,7 +73,7 @@ def without_secrets(model: type[Model], fields: Any) -> Any:
     return [name for name in kept if isinstance(name, list) or name not in secret] if secret else fields
 
 
-class ModelAdmin(_ModelAdmin[_M]):
+class ModelAdmin(Guarded, _ModelAdmin[_M]):
     """A model's pages."""
 
     formfield_overrides = _OVERRIDES
