@@ -114,7 +114,7 @@ def _attachment(message: VoicemailMessage, box: Voicemail | None) -> tuple[tuple
 def _headers(message: VoicemailMessage) -> dict[str, str]:
     host = urlsplit(settings.PUBLIC_URL).hostname or "cordboard"
     # The same at every attempt: who gets it twice, since a worker was killed on the way, sees it once.
-    return {"Message-ID": f"<{message.pk}.{message.call_id}@{host}>", "Auto-Submitted": "auto-generated"}
+    return {"Message-ID": f"<{message.pk}@{host}>", "Auto-Submitted": "auto-generated"}
 
 
 def _clock(moment: datetime) -> str:

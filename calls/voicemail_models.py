@@ -9,6 +9,8 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from calls.harmless import harmless
+
 
 class VoicemailMessage(models.Model):
     """A message; its sound is the recording, which it goes with."""
@@ -65,7 +67,7 @@ class VoicemailMessage(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.caller or 'somebody'}, {timezone.localtime(self.time):%d.%m.%Y %H:%M}"
+        return f"{harmless(self.caller) or 'somebody'}, {timezone.localtime(self.time):%d.%m.%Y %H:%M}"
 
     @property
     def admin_path(self) -> str:

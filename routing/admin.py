@@ -13,8 +13,11 @@ from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import HttpRequest
 
 from routing import admin_api as admin_api
+from routing import admin_blocking as admin_blocking
+from routing import admin_hours as admin_hours
 from routing import admin_system as admin_system
 from routing import admin_trunks as admin_trunks
+from routing import admin_voicemail as admin_voicemail
 from routing import resolve
 from routing.admin_bulk import BulkAdmin
 from routing.admin_groups import RingGroupAdmin as RingGroupAdmin
@@ -287,16 +290,16 @@ class EndpointAdmin(BulkAdmin[Endpoint], RemarkingAdmin[Endpoint], ServedAdmin[E
 class RouteAdmin(ServedAdmin[Route]):
     list_display = ("pattern", "domain", "destination", "enabled")
     list_filter = ("domain", "enabled")
-    list_select_related = ("domain", "group", "endpoint")
+    list_select_related = ("domain", "group", "endpoint", "voicemail")
     list_per_page = 200
-    search_fields = ("pattern", "group__name", "endpoint__name", "url")
-    autocomplete_fields = ("domain", "group", "endpoint")
+    search_fields = ("pattern", "group__name", "endpoint__name", "voicemail__name", "url")
+    autocomplete_fields = ("domain", "group", "endpoint", "voicemail")
     ordering_field = "position"
     hide_ordering_field = True
     actions = [enable, disable]
     fieldsets = (
         (None, {"fields": ("domain", "pattern", "enabled")}),
-        ("Destination – exactly one", {"fields": ("group", "endpoint", "url", "method")}),
+        ("Destination – exactly one", {"fields": ("group", "endpoint", "voicemail", "url", "method")}),
     )
 
     def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -305,7 +308,7 @@ class RouteAdmin(ServedAdmin[Route]):
 
     @display(description="Goes to")
     def destination(self, route: Route) -> str:
-        target = route.group or route.endpoint
+        target = route.group or route.endpoint or route.voicemail
         return f"{target._meta.verbose_name} {target}" if target else route.url
 
     def destination_of(self, route: Route) -> Destination:

@@ -75,7 +75,8 @@ class RingGroupAdmin(BulkAdmin[RingGroup], ServedAdmin[RingGroup]):
     list_select_related = ("account",)
     search_fields = ("name", "members__endpoint__name")
     autocomplete_fields = (
-        "account", "fallback_group", "fallback_endpoint", "closed_group", "closed_endpoint",
+        "account", "fallback_group", "fallback_endpoint", "fallback_voicemail", "schedule", "closed_group",
+        "closed_endpoint", "closed_voicemail",
     )  # fmt: skip
     actions: list[Any] = ["copy_selected"]
     inlines = (MemberInline,)

@@ -153,7 +153,7 @@ class TestEmail:
         assert [one.to for one in mail.outbox] == [["a@b.example"], ["c@d.example"]]
         sent = message_from_bytes(mail.outbox[0].message().as_bytes(), policy=policy.default)
         assert sent["Subject"] == "Voicemail from +4930123 for Support"
-        assert sent["Message-ID"] == f"<{recording.sid}.{recording.call_id}@testserver>"
+        assert sent["Message-ID"] == f"<{recording.sid}@testserver>"
         text, sound = sent.iter_parts()
         assert f"http://testserver/admin/calls/voicemailmessage/{recording.sid}/change/" in text.get_content()
         assert "A message of 3 seconds was left in voicemail box Support." in text.get_content()

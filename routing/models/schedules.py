@@ -99,9 +99,31 @@ class Schedule(models.Model):
         return hours.is_open(self.plan(moment), moment)
 
     @property
+    def in_words(self) -> str:
+        """Return the weekly hours in one line."""
+        rows = sorted(self.hours.all(), key=lambda row: (WEEKDAYS.index(row.weekdays.split()[0]), row.opens))
+        return "; ".join(map(str, rows)) or "never"
+
+    @property
     def zone(self) -> ZoneInfo:
         """Return the time zone."""
         return hours.zone(self.time_zone)
+
+
+def _in_short(days: list[str]) -> str:
+    """Return weekdays as people write them: three or more in a row as from–to."""
+    runs: list[list[int]] = []
+    for number in sorted(WEEKDAYS.index(day) for day in days):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    names = [name for _, name in WEEKDAY_NAMES]
+    parts = [
+        f"{names[run[0]]}–{names[run[-1]]}" if len(run) > 2 else ", ".join(names[number] for number in run)
+        for run in runs
+    ]
+    return ", ".join(parts)
 
 
 def _fetched(row: models.Model, relation: str) -> bool:
@@ -122,8 +144,8 @@ class ScheduleHours(models.Model):
         verbose_name_plural = "weekly hours"
 
     def __str__(self) -> str:
-        names = [name for day, name in WEEKDAY_NAMES if day in self.weekdays.split()]
-        return f"{', '.join(names)} {self.opens:%H:%M}–{self.closes:%H:%M}"
+        end = f"{self.closes:%H:%M}"
+        return f"{_in_short(self.weekdays.split())} {self.opens:%H:%M}–{'24:00' if end == '00:00' else end}"
 
     def clean(self) -> None:
         """Sort the days; refuse a day that is none."""
