@@ -17,13 +17,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from tests.names import know_no_others
 from tests.postgresql import Cluster
 
 DATABASE = os.environ.get("CORDBOARD_TEST_DATABASE", "sqlite")
 # `database` and `schema` are databases of the tests' own, for the processes that they start.
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server", "database", "schema", "stack"})
+
+# These files take longest, so they come first: nobody waits for one of them alone at the end.
+FIRST = (
+    "test_demo_call", "test_bridge", "test_crash", "test_silence", "test_media", "test_srtp", "test_rest_api",
+    "test_database_restart", "test_verbs", "test_callbacks", "test_hold", "test_failures", "test_dialling",
+    "test_on_databases", "test_copy_database", "test_webhook_sender", "test_admin_calls", "test_softphone",
+    "test_journal_writer", "test_admin_drag", "test_setup", "test_session_storm", "test_v1_openapi",
+)  # fmt: skip
 
 _DATA = Path(tempfile.mkdtemp(prefix="cordboard-tests-"))
 _cluster: Cluster | None = None
@@ -46,7 +56,11 @@ def _prepare() -> None:
         DATA_DIR=str(_DATA),
         STATICFILES_BACKEND="django.contrib.staticfiles.storage.StaticFilesStorage",
         DEBUG="0",
+        RES_OPTIONS="timeout:1 attempts:1",  # no DNS that is away keeps a process of a test waiting for long
     )
+    # Hundreds of processes are started: without bytecode each would compile everything anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    know_no_others()
     (_DATA / "static").mkdir()  # whitenoise warns of a folder that is not there, and warnings are errors
     if DATABASE not in ("sqlite", "postgresql"):
         raise pytest.UsageError(f"CORDBOARD_TEST_DATABASE={DATABASE}: it is sqlite or postgresql")
@@ -76,7 +90,11 @@ def _connections_outlive_requests() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave pytest-django's database to go with its cluster: threads of a live server may still be connected to it."""
+    """Leave pytest-django's database to go with its cluster: threads of a live server may still be connected to it.
+
+    What makes a password safe is that each guess takes a quarter of a second; so does each user of a test.
+    """
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     if DATABASE == "postgresql":
         config.option.reuse_db = True
 
@@ -92,7 +110,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.fixturenames.append("django_db_serialized_rollback")  # type: ignore[attr-defined]
     here = [item for item in items if _runs_here(item)]
     others = [item for item in items if not _runs_here(item)]
-    items[:] = here
+    items[:] = sorted(here, key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
     config.hook.pytest_deselected(items=others)
 
 

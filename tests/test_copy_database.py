@@ -30,7 +30,7 @@ from tests.databases import Database
 pytestmark = pytest.mark.django_db  # only so that there is a database to take the tables from
 
 ROOT = settings.BASE_DIR
-SECONDS = 60
+SECONDS = 600
 WRITER = ("journal_writer", "--engine", "e1", "--once")
 # Rows of every kind of column, text that is hard on one of the two, and secrets.
 FILL = """

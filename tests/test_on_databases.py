@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import on_databases
-from tests.on_databases import Run, verdict
+from tests.on_databases import Lane, Run, verdict
 from tests.postgresql import ROOT, Cluster
 from tests.waiting import until
 
@@ -117,7 +117,7 @@ class TestTheCommand:
         monkeypatch.setenv("CORDBOARD_TEST_DATABASES", " postgresql ")
         assert on_databases.chosen() == ["postgresql"]
         monkeypatch.delenv("CORDBOARD_TEST_DATABASES")
-        assert on_databases.chosen() == ["sqlite"]
+        assert on_databases.chosen() == ["sqlite", "postgresql"]
 
     def test_a_wrong_name_is_one_line(self) -> None:
         done = run_tests(CORDBOARD_TEST_DATABASES="mysql")
@@ -137,10 +137,30 @@ class TestTheCommand:
             (Run("postgresql", 1, 5, 12, ("a", "b")), "PostgreSQL: 2 failed, 12 passed in 0 min 5 s"),
             (Run("sqlite", 5, 1, 0, ()), "SQLite: no tests in 0 min 1 s"),
             (Run("sqlite", 4, 1, 0, ()), "SQLite: ended with 4 in 0 min 1 s"),
+            (Run("sqlite", 0, 75, 12, (), "SIP"), "SQLite, SIP: 12 passed in 1 min 15 s"),
         ],
     )
     def test_a_line_says_what_came_of_it(self, run: Run, line: str) -> None:
         assert run.line == line
 
-    def test_everything_is_shared_out_over_the_cores(self) -> None:
-        assert "-n" in on_databases.EVERYTHING
+    def test_each_test_is_in_one_lane_and_each_lane_shares_its_own_out(self) -> None:
+        marks = [lane.arguments[lane.arguments.index("-m") + 1] for lane in on_databases.EVERYTHING]
+        assert marks == ["sip", "not sip"]
+        assert all("-n" in lane.arguments for lane in on_databases.EVERYTHING)
+
+    def test_what_several_lanes_say_is_told_with_their_names(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        """As if they were the only tests."""
+        (tmp_path / "test_x.py").write_text(ONLY_SQLITE)
+        both = ("-q", "-c", str(ROOT / "pyproject.toml"), str(tmp_path), "-k")
+        monkeypatch.setattr(on_databases, "EVERYTHING", (Lane("one", (*both, "any")), Lane("two", (*both, "none"), 5)))
+        monkeypatch.setenv("CORDBOARD_TEST_DATABASES", "sqlite")
+        assert on_databases.main([]) == 0
+        said = capfd.readouterr().out.splitlines()
+        assert any(line.startswith("SQLite, one | 1 passed") for line in said)
+        assert any(line.startswith("SQLite, two | 1 passed") for line in said)
+        assert [line.partition(" in ")[0] for line in said[-2:]] == [
+            "cordboard: SQLite, one: 1 passed",
+            "cordboard: SQLite, two: 1 passed",
+        ]

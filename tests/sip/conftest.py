@@ -30,7 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.sip)
-            item.add_marker(pytest.mark.xdist_group("sip"))
             if item.path.stem in ONE_DATABASE:
                 item.add_marker(pytest.mark.database("sqlite"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -10,7 +11,7 @@ from queue import Empty, SimpleQueue
 from sipengine.phone_process import PhoneProcess, Told
 from tests.sip.sipp import HOST, free_port, until
 
-_media = itertools.count(49_000, 20)
+_media = itertools.count(20 * (os.getpid() % 600), 20)  # another beginning in each worker
 
 
 class Softphone:
@@ -19,7 +20,7 @@ class Softphone:
     def __init__(self, name: str, folder: Path, *options: str, tls: bool = False) -> None:
         self.port, self.tls_port = free_port(), free_port() if tls else 0
         self.heard = folder / f"{name}.wav"
-        first = 49_000 + (next(_media) - 49_000) % 12_000
+        first = 49_000 + next(_media) % 12_000
         ports = ["--port", str(self.port), "--rtp", f"{first}-{first + 19}"]
         ports += ["--tls-port", str(self.tls_port)] if tls else []
         self._inbox: SimpleQueue[Told] = SimpleQueue()

@@ -17,68 +17,28 @@ from pathlib import Path
 
 import pytest
 
-from tests import databases
-from tests.sip.sipp import HOST, free_port, until
+from tests.sip.sipp import HOST, free_port
+from tests.stack import ROOT, Stack
 from tests.waiting import SECONDS
 
-ROOT = Path(__file__).resolve().parents[2]
 
+class DemoStack(Stack):
+    """A stack with the demo's data, whose phones have ports that are free here."""
 
-class Stack:
-    """Web, worker and engine with the demo's data, on ports and in a folder of their own."""
+    demo = True
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.web, self.sip = free_port(), free_port()
+        super().__init__(folder)
         self.phones = {name: free_port() for name in ("Alice", "Bob", "Carol")}
-        self.log = folder / "stack.log"
-        self._environment = {
-            **os.environ,
-            "DATA_DIR": str(folder / "data"),
-            "DATABASE_URL": databases.empty(folder).url,
-            "PUBLIC_URL": f"http://{HOST}:{self.web}",
-            "WEB_BIND": f"{HOST}:{self.web}",
-            "SIP_BIND": HOST,
-            "SIP_PORT": str(self.sip),
-            "SIP_TLS_PORT": "0",
-            "RTP_PORTS": "30000-30999",
-            "ENGINE_NAME": "demo-call",
-        }
 
     @property
     def login(self) -> Path:
         return self.folder / "data" / "demo.json"
 
-    def start(self) -> None:
-        self.manage("bootstrap", "--demo")
+    def prepare(self) -> None:
+        super().prepare()
         for name, port in self.phones.items():
             self.change(f"Endpoint.objects.filter(name={name!r}).update(uri='sip:{name.lower()}@{HOST}:{port}')")
-        with self.log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "config.runner"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
-            )
-        until(lambda: "all    | ready" in self.log.read_text(), what="the stack")
-        until(lambda: "routing loaded" in self.log.read_text(), what="the routing")
-
-    def stop(self) -> None:
-        self._process.terminate()
-        assert self._process.wait(SECONDS) == 0, self.log.read_text()
-
-    def manage(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self._environment | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def change(self, statement: str) -> None:
-        done = self.manage(
-            "shell", "-v", "0", "-c", f"from routing.models import Endpoint, RingGroup, Route; {statement}"
-        )
-        assert done.returncode == 0, done.stderr
 
     def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.manage("demo_call", *arguments, **environment)
@@ -88,7 +48,7 @@ class Stack:
         return subprocess.Popen(
             [sys.executable, "manage.py", "demo_call", *arguments],
             cwd=ROOT,
-            env=self._environment | {"PYTHONUNBUFFERED": "1"},
+            env=self.environment | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -103,15 +63,15 @@ def cells(output: str, first: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(tmp_path_factory.mktemp("stack"))
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStack]:
+    made = DemoStack(tmp_path_factory.mktemp("stack"))
     made.start()
     yield made
     made.stop()
 
 
 @pytest.fixture(scope="module")
-def shown(stack: Stack) -> str:
+def shown(stack: DemoStack) -> str:
     """Return what the demo call without options prints."""
     done = stack.call()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -143,7 +103,7 @@ class TestEverybodyRings:
         heard = [cells(shown, f"what {who} heard")[1] for who in ("the caller", "Bob")]
         assert heard == ["750 Hz", "440 Hz"]
 
-    def test_the_printed_address_is_the_page_of_the_call(self, stack: Stack, shown: str) -> None:
+    def test_the_printed_address_is_the_page_of_the_call(self, stack: DemoStack, shown: str) -> None:
         address = shown.rpartition("The call in the admin: ")[2].strip()
         assert re.fullmatch(rf"http://{HOST}:{stack.web}/admin/calls/call/CA[0-9a-f]{{32}}/change/", address)
         with urllib.request.urlopen(address) as page:
@@ -151,17 +111,17 @@ class TestEverybodyRings:
 
 
 class TestOnePhoneAfterTheOther:
-    def test_busy_phones_are_passed_over(self, stack: Stack) -> None:
+    def test_busy_phones_are_passed_over(self, stack: DemoStack) -> None:
         done = stack.call("--number", "101", "--answer-by", "carol", "--talk", "2")
         assert done.returncode == 0, done.stdout + done.stderr
         assert [cells(done.stdout, name)[3] for name in ("Alice", "Bob", "Carol")] == ["busy", "busy", "completed"]
 
-    def test_when_all_are_busy_that_is_as_expected(self, stack: Stack) -> None:
+    def test_when_all_are_busy_that_is_as_expected(self, stack: DemoStack) -> None:
         done = stack.call("--number", "101", "--answer-by", "nobody")
         assert done.returncode == 0, done.stdout + done.stderr
         assert [cells(done.stdout, name)[3] for name in ("Alice", "Bob", "Carol")] == ["busy"] * 3
 
-    def test_an_outcome_that_was_not_expected_is_named_and_is_a_failure(self, stack: Stack) -> None:
+    def test_an_outcome_that_was_not_expected_is_named_and_is_a_failure(self, stack: DemoStack) -> None:
         stack.change("Endpoint.objects.filter(name='Bob').update(enabled=False)")
         try:
             done = stack.call("--number", "101", "--answer-by", "bob")
@@ -172,7 +132,7 @@ class TestOnePhoneAfterTheOther:
 
 
 class TestTrouble:
-    def test_a_call_that_gets_no_twiml(self, stack: Stack) -> None:
+    def test_a_call_that_gets_no_twiml(self, stack: DemoStack) -> None:
         number = "Route.objects.filter(pattern='100')"
         stack.change(f"{number}.update(group=None, url='http://{HOST}:{free_port()}/')")
         try:
@@ -182,13 +142,13 @@ class TestTrouble:
         assert done.returncode == 1
         assert "Not as expected: no phone was called: the log above and the call's page say why." in done.stderr
 
-    def test_no_engine(self, stack: Stack) -> None:
+    def test_no_engine(self, stack: DemoStack) -> None:
         port = free_port()
         done = stack.call(SIP_PORT=str(port))
         line = f"No engine answers at sip:{HOST}:{port}: run ./cordboard up in another terminal first."
         assert (done.returncode, done.stderr) == (1, f"CommandError: {line}\n")
 
-    def test_no_demo(self, stack: Stack) -> None:
+    def test_no_demo(self, stack: DemoStack) -> None:
         kept = stack.login.rename(stack.login.with_suffix(".kept"))
         try:
             done = stack.call()
@@ -197,7 +157,7 @@ class TestTrouble:
         line = f"{stack.login} is missing or cannot be read: run ./cordboard up in another terminal first."
         assert (done.returncode, done.stderr) == (1, f"CommandError: {line}\n")
 
-    def test_a_wrong_password(self, stack: Stack) -> None:
+    def test_a_wrong_password(self, stack: DemoStack) -> None:
         kept = stack.login.read_text()
         stack.login.write_text(json.dumps(json.loads(kept) | {"password": "wrong"}))
         try:
@@ -208,7 +168,7 @@ class TestTrouble:
         assert "The call was refused: 40" in done.stderr
         assert "look at the credential and access lists of the demo's SIP domain" in done.stderr
 
-    def test_a_taken_phone_port(self, stack: Stack) -> None:
+    def test_a_taken_phone_port(self, stack: DemoStack) -> None:
         port = stack.phones["Bob"]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind((HOST, port))
@@ -216,7 +176,7 @@ class TestTrouble:
         assert done.returncode == 1
         assert f"CommandError: Bob's phone cannot run: SIP port {port}/udp on {HOST} cannot be opened" in done.stderr
 
-    def test_an_endpoint_on_another_machine(self, stack: Stack) -> None:
+    def test_an_endpoint_on_another_machine(self, stack: DemoStack) -> None:
         port = stack.phones["Carol"]
         stack.change("Endpoint.objects.filter(name='Carol').update(uri='sip:carol@192.0.2.1')")
         try:
@@ -226,7 +186,7 @@ class TestTrouble:
         assert done.returncode == 1
         assert "Endpoint Carol has left this machine (sip:carol@192.0.2.1)" in done.stderr
 
-    def test_ctrl_c_ends_it_in_one_line(self, stack: Stack) -> None:
+    def test_ctrl_c_ends_it_in_one_line(self, stack: DemoStack) -> None:
         process = stack.begin("--answer-by", "nobody")
         assert process.stdout
         assert any("is called" in line for line in process.stdout)
@@ -235,7 +195,7 @@ class TestTrouble:
         assert (process.returncode, errors) == (1, "CommandError: Stopped; the phones have hung up.\n")
 
     @pytest.mark.parametrize("talk", ["1", "601", "long"])
-    def test_a_wrong_talking_time(self, stack: Stack, talk: str) -> None:
+    def test_a_wrong_talking_time(self, stack: DemoStack, talk: str) -> None:
         done = stack.call("--talk", talk)
         assert done.returncode == 2
         assert f"'{talk}' is not a number of seconds from 2 to 600" in done.stderr

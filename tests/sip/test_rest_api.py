@@ -246,3 +246,54 @@ class TestChangingACall:
         assert int(call.duration) >= 1
         assert engine.notes(str(made.sid)) == [32015]
         assert [one.error_code for one in client.calls(str(made.sid)).notifications.list()] == ["32015"]
+
+
+class TestRooms:
+    """Twilio's Conference, Participant, Queue and Member resources, on calls of real phones."""
+
+    def test_a_live_conference_is_listed_changed_and_ended(self, client: Client, softphones: Softphones) -> None:
+        tones = (PHONE, OTHER, 1700)
+        phones = softphones.phones(*(("--answer", "0.2", "--tone", str(tone)) for tone in tones))
+        first, second, third = phones
+        into = client.conferences("Live").participants
+        calls = [str(into.create(from_="100", to=phone.uri, beep="false").call_sid) for phone in phones]
+
+        (conference,) = until(lambda: client.conferences.list(friendly_name="Live", status="in-progress"), "it")
+        room = client.conferences(str(conference.sid))
+
+        def inside() -> set[str]:
+            return {str(one.call_sid) for one in room.participants.list() if one.status == "connected"}
+
+        until(lambda: inside() == set(calls), "all three in the conference")
+        until(lambda: tone_dbfs(third.heard, PHONE, last=0.5) > HEARD, "the first phone's tone")
+
+        assert room.participants(calls[0]).update(muted=True).muted
+        until(lambda: tone_dbfs(third.heard, PHONE, last=0.5) < SILENT, "no tone of one who is muted")
+        assert tone_dbfs(third.heard, OTHER, last=0.5) > HEARD
+        assert [one.call_sid for one in room.participants.list(muted=True)] == [calls[0]]
+
+        room.participants(calls[1]).delete()
+        call_of(client, calls[1], "completed")
+        until(lambda: inside() == {calls[0], calls[2]}, "two in the conference")
+
+        room.update(status="completed")
+        for sid in calls:
+            call_of(client, sid, "completed")
+        ended = until(lambda: client.conferences.list(friendly_name="Live", status="completed"), "its end")[0]
+        assert (ended.sid, ended.reason_conference_ended) == (conference.sid, "conference-ended-via-api")
+        assert room.participants.list() == []
+
+    def test_who_waits_in_a_queue_is_sent_on(self, client: Client, softphones: Softphones, server: TwimlServer) -> None:
+        queue = client.queues.create(friendly_name="desk", max_size=1)
+        phone = softphones.phone("--answer", "0.2")
+        made = client.calls.create(to=phone.uri, from_="100", twiml="<Response><Enqueue>desk</Enqueue></Response>")
+        members = client.queues(str(queue.sid)).members
+        (member,) = until(members.list, "one who waits")
+        assert (member.call_sid, member.position, member.queue_sid) == (made.sid, 1, queue.sid)
+        assert client.queues(str(queue.sid)).fetch().current_size == 1
+
+        server.serve("/onward", b"<Response><Hangup/></Response>")
+        assert members("Front").update(url=f"{server.url}/onward").call_sid == made.sid
+        assert call_of(client, made.sid, "completed")
+        assert (members.list(), client.queues(str(queue.sid)).fetch().current_size) == ([], 0)
+        assert client.queues(str(queue.sid)).delete()
