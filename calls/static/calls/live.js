@@ -6,7 +6,7 @@
   if (!page) return;
 
   const POLL = 700, LOST_POLL = 2000, PATIENCE = 8000; // milliseconds
-  const ENDED_SHOWN = 6000;
+  const ENDED_SHOWN = 4000;
   const TONES = {
     "queued": "quiet", "ringing": "busy", "talking": "good", "on hold": "quiet", "in queue": "busy",
     "in conference": "live", "in application": "live", "ended": "quiet",
