@@ -1,6 +1,7 @@
-"""The call log in the admin: calls with their legs, and recordings. Nothing here can be edited.
+"""The call log in the admin: calls with their legs. Nothing here can be edited but notes and tags.
 
-The debugger and webhooks are in `admin_debugger` and `admin_webhooks`, changes to live calls in `admin_commands`.
+Recordings are in `admin_recordings`, the debugger and webhooks in `admin_debugger` and `admin_webhooks`, changes to
+live calls in `admin_commands`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -24,7 +25,8 @@ from unfold.contrib.filters.admin import (
 )
 
 from calls import admin_debugger as admin_debugger
-from calls import admin_ring, call_page, export, saved_views
+from calls import admin_recordings as admin_recordings
+from calls import admin_ring, call_page, call_trace, export, saved_views
 from calls import admin_voicemail as admin_voicemail
 from calls import admin_webhooks as admin_webhooks
 from calls.admin_annotations import NotesMixin, SavedViewsMixin
@@ -48,8 +50,11 @@ from calls.admin_live import LiveMixin
 from calls.admin_log import LogAdmin, label, moment, shown, two_lines
 from calls.call_page import ARROWS, TONES, clock
 from calls.harmless import harmless
+from calls.ladder import ANOTHER_ADDRESS
 from calls.models import Call, CallNote, CallTag, Recording, SavedView
 from routing.sid import is_sid
+
+LISTEN = "calls.listen_recording"
 
 
 @admin.register(Call)
@@ -109,9 +114,11 @@ class CallAdmin(LiveMixin, NotesMixin, SavedViewsMixin, CommandsMixin, LogAdmin[
         return in_window(request, queryset.filter(inside)), False
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the path of the export."""
+        """Add the paths of the export and of the SIP messages as text."""
         view = self.admin_site.admin_view(require_GET(self.export_view))
-        return [path("export/", view, name=EXPORT), *super().get_urls()]
+        trace = self.admin_site.admin_view(require_GET(self.trace_view))
+        own = [path("export/", view, name=EXPORT), path("<str:object_id>/sip.txt", trace, name="calls_call_trace")]
+        return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list; say in the title that these are calls, and below how far it has looked."""
@@ -119,6 +126,19 @@ class CallAdmin(LiveMixin, NotesMixin, SavedViewsMixin, CommandsMixin, LogAdmin[
         if (window := used_window(request)) and window.since and hasattr(response, "context_data"):
             response.context_data["looked_back_to"] = window.since
         return response
+
+    def trace_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send the SIP messages of a call as text."""
+        call = Call.objects.select_related("endpoint").filter(pk=object_id).first()
+        if call is None:
+            raise Http404(f"There is no call {object_id}.")
+        if not self.has_view_permission(request, call):
+            raise PermissionDenied
+        legs = call_page.legs_of(call)
+        events = call.events.filter(name=ANOTHER_ADDRESS)
+        text = call_trace.as_text(call, legs, call_page.names_of(call, legs), events)
+        headers = {"Content-Disposition": f'attachment; filename="{call.sid}-sip.txt"', "Cache-Control": "no-store"}
+        return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Send the calls that the list would show, all of them, as CSV."""
@@ -205,67 +225,11 @@ class CallAdmin(LiveMixin, NotesMixin, SavedViewsMixin, CommandsMixin, LogAdmin[
     ) -> HttpResponse:
         """Show the page of a call."""
         call = Call.objects.select_related(*self.related).filter(pk=object_id).first()
-        extra = {} if call is None else {**call_page.context(call), **self.may(request, call), "title": "Call"}
+        extra = {} if call is None else {**call_page.context(call), **self.may(request, call)}
+        if call is not None:
+            extra |= {**self.may_annotate(request), "may_listen": request.user.has_perm(LISTEN)}
+            extra |= {"may_send": request.user.has_perm(admin_webhooks.PERMISSION), "title": "Call"}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **extra})
-
-
-@admin.register(Recording)
-class RecordingAdmin(LogAdmin[Recording]):
-    """Recordings with a player."""
-
-    list_display = ("started", "of_call", "outcome", "kind", "player", "lasts", "bytes")
-    list_display_links = ("started",)
-    list_filter = (("status", ChoicesDropdownFilter), ("start_time", MomentFilter))
-    search_fields = ("sid__exact", "call__sid__exact", "call__from_user__exact", "call__to_user__exact")
-    search_help_text = "Number, call SID or recording SID."
-    readonly_fields = ("player", "of_call")
-    fields = (
-        "player", "of_call", "sid", "status", "error", "start_time", "duration", "channels", "track", "source",
-        "file", "size", "sha256", "files",
-    )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Recording]:
-        """Return recordings with their calls."""
-        return Recording.objects.select_related("call__group")
-
-    @admin.display(description="Started", ordering="start_time")
-    def started(self, recording: Recording) -> SafeString:
-        """Show when."""
-        return moment(recording.start_time)
-
-    @admin.display(description="Call")
-    def of_call(self, recording: Recording) -> SafeString:
-        """Link to the call."""
-        call = recording.call
-        text = f"{call.from_user or call.from_address} → {call.group or call.to_user or call.to_address}"
-        return format_html('<a class="cb-link" href="{}">{}</a>', call.admin_path, text)
-
-    @admin.display(description="Status", ordering="status")
-    def outcome(self, recording: Recording) -> SafeString:
-        """Show the status."""
-        return label(recording.get_status_display(), TONES[Recording.Status(recording.status)], recording.error)
-
-    @admin.display(description="Channels", ordering="channels")
-    def kind(self, recording: Recording) -> str:
-        """Show what is on the channels."""
-        return "two: caller left" if recording.channels == 2 else "one, mixed"
-
-    @admin.display(description="Listen")
-    def player(self, recording: Recording) -> SafeString | str:
-        """Show a player, or why there is none."""
-        if recording.status != Recording.Status.COMPLETED:
-            return recording.error or "–"
-        return format_html('<audio class="cb-player" controls preload="none" src="{}"></audio>', recording.url)
-
-    @admin.display(description="Duration", ordering="duration")
-    def lasts(self, recording: Recording) -> str:
-        """Show how long it plays."""
-        return clock(recording.duration)
-
-    @admin.display(description="Size", ordering="size")
-    def bytes(self, recording: Recording) -> str:
-        """Show the size of the file."""
-        return call_page.file_size(recording.size)
 
 
 admin_ring.install(admin.site)

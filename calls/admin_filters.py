@@ -300,7 +300,8 @@ class MomentFilter(RangeDateTimeFilter):
         return queryset
 
     def _moment(self, end: str, otherwise: time) -> datetime | None:
-        return _moment(*(self.used_parameters.get(f"{self.parameter_name}_{end}_{part}") for part in (0, 1)), otherwise)
+        day, clock = (self.used_parameters.get(f"{self.parameter_name}_{end}_{part}") for part in (0, 1))
+        return _moment(day, clock, otherwise)
 
 
 def _moment(day: Any, clock: Any, otherwise: time) -> datetime | None:

@@ -56,14 +56,14 @@ class LogChangeList(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:  # type: ignore[override]
         """Return the log's time, the other way round if its column is asked for so, and the key."""
-        field = self.model_admin.ordering[0].lstrip("-")
+        field = _time_of(self.model_admin)
         chosen = self.params.get("o", "")
         sign = "" if chosen and not chosen.startswith("-") else "-"
         return [f"{sign}{field}", f"{sign}pk"]
 
     def get_results(self, request: HttpRequest) -> None:
         """Fetch one page; count the rest only where there is more than a page, and only up to the cap."""
-        field = self.model_admin.ordering[0].lstrip("-")
+        field = _time_of(self.model_admin)
         descending = self.get_ordering(request, self.queryset)[0].startswith("-")
         place = request.META.get(_PLACE)
         self.page = keyset.page(self.queryset, field, self.list_per_page, place, descending=descending)
@@ -73,7 +73,7 @@ class LogChangeList(ChangeList):
         alone = self.page.previous is None and self.page.next is None
         self.result_count = len(self.page.rows) if alone else self.paginator.count
         self.more_than = COUNT_AT_MOST if self.result_count >= COUNT_AT_MOST else None
-        self.result_list = self.page.rows  # type: ignore[assignment]
+        self.result_list = self.page.rows
         self.full_result_count, self.show_full_result_count = None, False
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, False
 
@@ -112,9 +112,9 @@ class LogAdmin(ModelAdmin[_M]):
         """Return the list with pages that are found by their rows."""
         return LogChangeList
 
-    def get_sortable_by(self, request: HttpRequest) -> list[str]:
+    def get_sortable_by(self, request: HttpRequest) -> list[Any]:
         """Allow to turn the log round: any other order would have the database sort all of it."""
-        field = self.ordering[0].lstrip("-")
+        field = _time_of(self)
         columns = [name for name in self.get_list_display(request) if isinstance(name, str)]
         return [name for name in columns if getattr(getattr(self, name, None), "admin_order_field", "") == field]
 
@@ -122,7 +122,7 @@ class LogAdmin(ModelAdmin[_M]):
         """Show the list; the place of the page is taken out of the query string, or filters would keep it."""
         query = request.GET.copy()
         request.META[_PLACE] = keyset.take_place(query, self.model)
-        request.GET = query
+        request.GET = query  # type: ignore[assignment]  # a view may not write to the browser's
         return super().changelist_view(request, extra_context)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -136,6 +136,10 @@ class LogAdmin(ModelAdmin[_M]):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: what happened, happened."""
         return False
+
+
+def _time_of(model_admin: Any) -> str:
+    return str(model_admin.ordering[0]).lstrip("-")
 
 
 def newest(queryset: QuerySet[_M], number: int = SEARCHED) -> QuerySet[_M]:

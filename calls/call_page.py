@@ -8,17 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.text import Truncator
 
-from calls import timeline
+from calls import call_quality, call_trace, notes, timeline
 from calls.harmless import harmless
-from calls.models import Call, Command, Notification, Recording, WebhookDelivery
+from calls.models import Call, CallEvent, Command, Notification, Recording, WebhookDelivery
 from calls.status import TERMINAL
 from calls.stays import stays
 from calls.webhooks import without_secrets
+from calls.why import why
 from routing.errors import ErrorCode, lookup
 
 TONES = {
@@ -45,6 +48,9 @@ ARROWS = {
 }
 
 DELIVERIES_SHOWN = 200
+EVENTS_SHOWN = 2000
+NAME_SHOWN = 40  # characters
+TWIML_SHOWN = 50
 COUNTED_SECONDS = 3600
 
 
@@ -60,9 +66,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class LegRow:
-    """A leg as the table of legs shows it."""
+    """A leg as the table of legs shows it; `name` is leg 1 (Alice)."""
 
     call: Call
+    name: str
     tone: str
     ring: str
     talk: str
@@ -88,6 +95,19 @@ class CommandRow:
     command: Command
     of: str
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A TwiML document with the request that got it; `of` says what that was for, as the action URL."""
+
+    of: str
+    method: str
+    url: str
+    parameters: tuple[tuple[str, str], ...]
+    status: str
+    milliseconds: str
+    twiml: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,40 +169,96 @@ def file_size(size: int | None) -> str:
 def context(call: Call) -> dict[str, Any]:
     """Return the variables of templates/admin/calls/call/change_form.html."""
     now = timezone.now()
-    legs = list(call.legs.select_related("endpoint").order_by("start_time", "sid"))
-    events = list(call.events.order_by("time", "number"))
-    addresses = {leg.sid: leg.to_address for leg in legs} | {call.sid: call.to_address}
+    legs = legs_of(call)
+    names = names_of(call, legs)
+    events = list(call.events.order_by("time", "number")[:EVENTS_SHOWN])
     sids = [call.sid, *(leg.sid for leg in legs)]
-    told = _deliveries(sids, call.start_time, addresses)
+    told = _deliveries(sids, call.start_time, names)
     recordings: QuerySet[Recording] = Recording.objects.filter(call__in=[call.sid, call.parent_id or call.sid])
-    notes = Notification.objects.filter(call__in=sids).order_by("time")
+    found = Notification.objects.filter(call__in=sids).order_by("time")[:EVENTS_SHOWN]
+    commands = list(Command.objects.filter(call__in=sids).order_by("pk")[:EVENTS_SHOWN])
     return {
         "call": call,
         "tone": TONES[Call.Status(call.status)],
         "arrow": ARROWS[Call.Direction(call.direction)],
         "live": call.status not in TERMINAL,
-        "sentence": sentence(call, legs),
+        "why": why(call, sentence(call, legs), legs, names, events, commands),
         "facts": facts(call),
-        "legs": [_leg_row(leg, call, now) for leg in legs],
-        "lines": timeline.lines(events, call.start_time, addresses),
-        "documents": [
-            (event, readable(str(event.detail["body"])))
-            for event in events
-            if event.name == "twiml.response" and event.detail.get("body")
-        ],
+        "legs": [_leg_row(leg, names[leg.sid], call, now) for leg in legs],
+        "lines": _lines(call, events, told, names),
+        "kinds": timeline.KINDS,
+        "documents": _documents(events),
         "recordings": [(row, clock(row.duration)) for row in recordings.order_by("start_time")],
         "problems": [
             Problem(note, lookup(note.code), TONES[note.level], harmless(note.message), harmless(note.response_body))
-            for note in notes
+            for note in found
         ],
         "deliveries": told[:DELIVERIES_SHOWN],
         "more_deliveries": len(told) > DELIVERIES_SHOWN,
         "commands": [
-            CommandRow(row, addresses.get(row.call_id, row.call_id), without_secrets(row.url))
-            for row in Command.objects.filter(call__in=sids).order_by("pk")
+            CommandRow(row, names.get(row.call_id, row.call_id), harmless(without_secrets(row.url))) for row in commands
         ],
         "stays": [(stay, clock(stay.seconds)) for stay in stays(events)],
+        "trace": call_trace.trace(call, legs, names, events),
+        "qualities": call_quality.qualities([call, *legs], names),
+        "notes": list(call.operator_notes.order_by("created", "pk")),
+        "tags": list(call.tags.select_related("tag").order_by("tag__name")),
+        "tag_suggestions": notes.suggestions(call.account_id),
     }
+
+
+def legs_of(call: Call) -> list[Call]:
+    """Return the legs that a call dialled, in the order in which they are numbered."""
+    return list(call.legs.select_related("endpoint").order_by("start_time", "sid"))
+
+
+def names_of(call: Call, legs: Sequence[Call]) -> dict[str, str]:
+    """Return what the page calls each leg, by SID: leg 1 (Alice); the call's own leg by who is at its other end."""
+    own = "the caller" if call.direction == Call.Direction.INBOUND else f"the phone ({_short(call)})"
+    return {call.sid: own} | {leg.sid: f"leg {number} ({_short(leg)})" for number, leg in enumerate(legs, 1)}
+
+
+def _short(leg: Call) -> str:
+    return Truncator(harmless(str(leg.endpoint or leg.to_user or leg.to_address))).chars(NAME_SHOWN)
+
+
+def _lines(
+    call: Call, events: Sequence[CallEvent], told: Sequence[DeliveryRow], names: Mapping[str, str]
+) -> list[timeline.Line]:
+    """Return events and webhooks as one timeline."""
+    webhooks = [
+        timeline.told(row.delivery, call.start_time, names, row.url, _page("calls_webhookdelivery", row.delivery.sid))
+        for row in told[:DELIVERIES_SHOWN]
+    ]
+    return sorted([*timeline.lines(events, call.start_time, names), *webhooks], key=lambda line: line.time)
+
+
+def _documents(events: Sequence[CallEvent]) -> list[Document]:
+    found, asked = [], {}
+    for event, purpose in timeline.with_purposes(events):
+        if event.name == "twiml.request":
+            asked = event.detail
+        elif event.name == "twiml.response" and event.detail.get("body"):
+            detail = event.detail
+            found.append(
+                Document(
+                    of=purpose or "the voice URL",
+                    method=harmless(str(asked.get("method", ""))),
+                    url=harmless(str(detail.get("url") or asked.get("url", ""))),
+                    parameters=_parameters(asked.get("parameters")),
+                    status=str(detail.get("status", "")),
+                    milliseconds=str(detail.get("ms", "")),
+                    twiml=harmless(readable(str(detail["body"]))),
+                )
+            )
+    return found[:TWIML_SHOWN]
+
+
+def _parameters(given: Any) -> tuple[tuple[str, str], ...]:
+    """Return pairs of name and value as they may be shown; keys that a caller pressed may be a PIN."""
+    pairs = [(str(pair[0]), str(pair[1])) for pair in given or () if len(pair) == 2]
+    hidden = set() if settings.SHOW_DTMF else {"Digits"}
+    return tuple((harmless(name), "•" * len(value) if name in hidden else harmless(value)) for name, value in pairs)
 
 
 def sentence(call: Call, legs: Sequence[Call]) -> str:
@@ -228,7 +304,7 @@ def facts(call: Call) -> list[tuple[str, str, str]]:
         ("Call SID", call.sid, ""),
         ("Account", call.account_id, ""),
     ]
-    return [(label, str(value), link) for label, value, link in rows if value]
+    return [(label, harmless(str(value)), link) for label, value, link in rows if value]
 
 
 def _deliveries(sids: Sequence[str], start: datetime, addresses: Mapping[str, str]) -> list[DeliveryRow]:
@@ -239,7 +315,7 @@ def _deliveries(sids: Sequence[str], start: datetime, addresses: Mapping[str, st
             delivery=row,
             when=_since(start, row.sent_at or row.due or row.time),
             of=addresses.get(row.call_id or "", ""),
-            url=without_secrets(row.url),
+            url=harmless(without_secrets(row.url)),
             tone=TONES[WebhookDelivery.State(row.state)],
             hint=lookup(row.error_code).hint if row.error_code else "",
         )
@@ -261,9 +337,10 @@ def _moment(time: datetime | None) -> str:
     return f"{day(time)}, {time_of_day(time)}" if time else ""
 
 
-def _leg_row(leg: Call, parent: Call, now: datetime) -> LegRow:
+def _leg_row(leg: Call, name: str, parent: Call, now: datetime) -> LegRow:
     return LegRow(
         call=leg,
+        name=name[:1].upper() + name[1:],
         tone=TONES[Call.Status(leg.status)],
         ring=clock(leg.ring_seconds),
         talk=clock(leg.talk_seconds),

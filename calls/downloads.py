@@ -1,4 +1,4 @@
-"""Recordings as they are downloaded: the WAV file that is kept, or an MP3 or a mix of it that is made on request.
+"""Recordings as they are downloaded: the WAV file that is kept, or an MP3, a mix or a shape of it, made on request.
 
 What is made goes to a cache of bounded size. It appears there whole, and is made once however many ask for it at once,
 in whatever process: they wait at a lock of the file system.
@@ -21,12 +21,12 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from calls import audio
+from calls import audio, waveform
 from calls.models import Recording
 
 log = logging.getLogger(__name__)
 
-CONTENT_TYPES = {"wav": "audio/x-wav", "mp3": "audio/mpeg"}
+CONTENT_TYPES = {"wav": "audio/x-wav", "mp3": "audio/mpeg", "json": "application/json"}
 _LOCKS = 64  # lock files, which are never deleted; two recordings may share one, which costs a wait and nothing else
 _STALE_SECONDS = 3600
 _NOT_YET = {
@@ -64,6 +64,8 @@ class Audio:
 
 def open_audio(recording: Recording, extension: str, channels: int | None = None) -> Audio:
     """Open the recording as `wav` or `mp3`, with all its channels or, if `channels` is 1, mixed into one.
+
+    As `json` it is the shape that `waveform.write` makes of it.
 
     Raise `Unavailable` or `WrongChannels`.
     """
@@ -137,7 +139,10 @@ def _used(path: Path) -> BinaryIO | None:
 def _convert(source: Path, path: Path, extension: str, channels: int) -> BinaryIO:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        audio.convert(source, part, extension, channels)
+        if extension == "json":
+            waveform.write(source, part)
+        else:
+            audio.convert(source, part, extension, channels)
         os.replace(part, path)
         return path.open("rb")
     finally:

@@ -1,9 +1,12 @@
-"""The timeline of a call in plain words: one table from the engine's event names to sentences."""
+"""The timeline of a call in plain words: one table from the engine's event names to sentences, and what was told of it.
+
+Events and webhooks become lines of one kind, in the order of time.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from calls.harmless import harmless
-from calls.models import CallEvent
+from calls.models import CallEvent, WebhookDelivery
 
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _KEY = re.compile(r"\{(\w+)\}")
@@ -32,8 +35,11 @@ WORDINGS: Mapping[str, Wording] = {
     "admitted": Wording("Let in[ as {username}][ by SIP domain {domain}]", "verified_user"),
     "refused": Wording("Refused[ with {status}][ with {code}][: {reason}]", "block", "bad"),
     "answered": Wording("The call was answered", "call", "good"),
-    "twiml.request": Wording("Asked for TwiML[ at {url}][ by {method}]", "upload"),
-    "twiml.response": Wording("TwiML received[: {status}][, {bytes} bytes][ in {ms} ms]", "download"),
+    "twiml.request": Wording("Asked[ {purpose}] for TwiML[ at {url}][ by {method}]", "upload"),
+    "twiml.response": Wording("TwiML received[ from {purpose}][: {status}][, {bytes} bytes][ in {ms} ms]", "download"),
+    "action.answered": Wording(
+        "The action URL was told, and answered[ {status}][ in {ms} ms]; the call was over", "task_alt"
+    ),
     "twiml.failed": Wording("No usable TwiML[ from {url}][: {reason}][ ({code})]", "error", "bad"),
     "verb": Wording("Began[ <{name}>][ <{verb}>]", "code"),
     "dial": Wording("Began to dial[, legs: {legs}]", "dialpad"),
@@ -80,7 +86,35 @@ WORDINGS: Mapping[str, Wording] = {
     "ended": Wording("The call ended[: {status}][ with SIP {code}][ by the {by}][ – {reason}]", "call_end"),
     "engine.restarted": Wording("The engine was restarted; this call died with it", "restart_alt", "bad"),
 }
-_SHOWN_ELSEWHERE = {"body", "recording"}
+_SHOWN_ELSEWHERE = {"body", "recording", "parameters"}
+_PLACED = {"leg.placed", "leg.next-address"}  # events that say the address of the leg too
+KINDS = {
+    "sip": "SIP",
+    "twiml": "TwiML",
+    "media": "Media",
+    "webhooks": "Webhooks",
+}  # what can be filtered, and its label
+_KIND_OF = {
+    "sip": ("invite", "admitted", "refused", "answered", "leg.", "refer", "ended"),
+    "twiml": ("twiml.", "action.", "verb", "redirect", "dial"),
+    "media": (
+        "bridged", "recording.", "record.", "say", "play", "pause", "digit", "gather", "conference.", "enqueue",
+        "queue.", "no-media", "screening",
+    ),
+}  # fmt: skip
+# What the next request for TwiML is for, after an event.
+_PURPOSES = {
+    "dial.finished": "the action URL",
+    "gather.done": "the action URL",
+    "record.done": "the action URL",
+    "queue.left": "the action URL",
+    "refer.done": "the action URL",
+    "redirect": "the URL of the redirect",
+    "redirected": "the URL of the redirect",
+    "command": "the URL that was asked for",
+    "screening": "the screening URL",
+    "twiml.failed": "the fallback URL",
+}
 _ZERO_IS_NONE = {"code", "notify_code", "digits"}
 _KEYS_PRESSED = {"digit", "digits"}  # as text; they may be somebody's PIN
 _KEY_OF_PIN = re.compile(r"[0-9A-Da-d]")
@@ -96,22 +130,73 @@ class Line:
     icon: str
     tone: str
     rest: tuple[tuple[str, str], ...]
+    kind: str = ""  # of `KINDS`; blank: always shown
+    link: str = ""
 
 
 def lines(events: Iterable[CallEvent], start: datetime, addresses: Mapping[str, str]) -> list[Line]:
-    """Return the timeline; `addresses` are those of the legs, by SID, to name them by."""
-    return [_line(event, start, addresses) for event in events]
+    """Return the timeline; `addresses` are those of the legs, or their names, by SID."""
+    return [_line(event, start, addresses, purpose) for event, purpose in with_purposes(events)]
 
 
-def _line(event: CallEvent, start: datetime, addresses: Mapping[str, str]) -> Line:
+def with_purposes(events: Iterable[CallEvent]) -> Iterator[tuple[CallEvent, str]]:
+    """Yield events with what a request for TwiML, or its answer, was for; "" for other events, and where unknown."""
+    first, coming, asked = "the voice URL", "", ""
+    for event in events:
+        match event.name:
+            case "twiml.request":
+                asked, first, coming = coming or first, "", ""
+                yield event, asked
+            case "twiml.response":
+                yield event, asked
+            case name:
+                coming = _PURPOSES.get(name, "" if name == "verb" else coming)
+                yield event, ""
+
+
+def kind_of(name: str) -> str:
+    """Return which of `KINDS` an event is; "" for those that are always shown."""
+    return next((kind for kind, names in _KIND_OF.items() if name.startswith(names)), "")
+
+
+def told(delivery: WebhookDelivery, start: datetime, addresses: Mapping[str, str], url: str, link: str) -> Line:
+    """Return the line of a webhook: who was told what, and what came of it."""
+    of = addresses.get(delivery.call_id or "", "")
+    what = harmless(f"{delivery.topic} callback “{delivery.event}”") + (f" of {of}" if of else "")
+    match WebhookDelivery.State(delivery.state):
+        case WebhookDelivery.State.DELIVERED:
+            text, tone = f"Told {url}: {what}, answered {delivery.response_status}", ""
+        case WebhookDelivery.State.FAILED:
+            answer = str(delivery.response_status or "") or harmless(delivery.error) or "no answer"
+            text, tone = f"Could not tell {url}: {what}, {answer}", "bad"
+        case _:
+            text, tone = f"To be told to {url}: {what}", ""
+    if delivery.milliseconds is not None:
+        text += f" in {delivery.milliseconds} ms"
+    if delivery.attempt > 1:
+        text += f" (attempt {delivery.attempt})"
+    time = delivery.sent_at or delivery.due or delivery.time
+    return Line((time - start).total_seconds(), time, text, "webhook", tone, (), "webhooks", link)
+
+
+def _line(event: CallEvent, start: datetime, addresses: Mapping[str, str], purpose: str) -> Line:
     detail = {key: _said(key, value, addresses) for key, value in event.detail.items() if key not in _SHOWN_ELSEWHERE}
-    if "to" in detail and detail.get("leg") == detail["to"]:
+    if purpose:
+        detail["purpose"] = purpose
+        if event.name == "twiml.response":
+            detail.pop("url", None)  # the line of the request says it
+    named = "leg" in detail and event.name not in _PLACED
+    if "to" in detail and (named or detail.get("leg") == detail["to"]):
         del detail["to"]
+    if detail.get("code") and f"SIP {detail['code']}" in detail.get("reason", ""):
+        del detail["reason"]
     wording = WORDINGS.get(event.name) or Wording("", "more_horiz")
     text, used = _filled(wording.text, detail) if wording.text else (harmless(event.name), set())
+    if text.startswith("leg "):
+        text = f"L{text[1:]}"
     rest = tuple((key, value) for key, value in detail.items() if key not in used and value != "")
     offset = (event.time - start).total_seconds()
-    return Line(offset, event.time, text, wording.icon, wording.tone, rest)
+    return Line(offset, event.time, text, wording.icon, wording.tone, rest, kind_of(event.name))
 
 
 def _said(key: str, value: Any, addresses: Mapping[str, str]) -> str:

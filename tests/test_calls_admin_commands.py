@@ -186,7 +186,7 @@ class TestWhatCameOfIt:
         leg = samples.leg(live, to_address="sip:bob@127.0.0.1")
         ledger.apply([leg])
         Command.objects.create(call_id=leg.sid, status="completed")
-        assert "leg sip:bob@127.0.0.1" in get(admin_client, path(live))
+        assert "(bob)</span>" in get(admin_client, path(live))
 
 
 def test_conferences_and_queues_that_the_call_was_in_are_shown(admin_client: Client, live: CallRecord) -> None:
