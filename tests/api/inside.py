@@ -19,7 +19,7 @@ from routing.models import Account
 HOST = "http://testserver"
 
 
-class InsideHttp(HttpClient):
+class InsideHttp(HttpClient):  # type: ignore[misc]  # the library has no types
     """Hands the library's requests to Django's test client."""
 
     def __init__(self) -> None:
@@ -30,8 +30,8 @@ class InsideHttp(HttpClient):
         self,
         method: str,
         uri: str,
-        params: dict[str, object] | None = None,
-        data: dict[str, object] | None = None,
+        params: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,
