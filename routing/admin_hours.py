@@ -93,7 +93,6 @@ class ScheduleAdmin(ModelAdmin[Schedule]):
     inlines = (HoursInline, ExceptionInline)
     actions = ["close_today", "open_today", "by_the_plan"]
     change_form_outer_before_template = "routing/schedule_now.html"
-    conditional_fields = {"switch_until": "switch != ''"}
     fieldsets = (
         (None, {"fields": ("name", "account", "time_zone")}),
         ("Switched by hand", {"classes": ("collapse",), "fields": ("switch", "switch_until")}),
