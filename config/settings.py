@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -58,6 +59,10 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",  # the pages that show the OpenAPI document, offline
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "axes",
     "routing",
     "calls",
     "sipengine",
@@ -71,9 +76,13 @@ MIDDLEWARE = [
     "calls.leaving.LeavingMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "routing.acting.ActorMiddleware",
+    "routing.user_sessions.SessionsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "routing.two_factor.RequireTwoFactor",
+    "axes.middleware.AxesMiddleware",
 ]
 TEMPLATES = [
     {
@@ -99,6 +108,23 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# Admins must log in with a one-time code too.
+REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", default=False)
+# Wrong passwords of one username from one address before both are locked out together, and for how long.
+AXES_FAILURE_LIMIT = env.int("LOGIN_ATTEMPTS", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOGIN_LOCK_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
+AXES_CLIENT_IP_CALLABLE = "routing.login.client_address"
+AXES_LOCKOUT_CALLABLE = "routing.login.locked_out"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+# Wrong API credentials of one account or key from one address in a minute, to one web process.
+API_ATTEMPTS = env.int("API_ATTEMPTS", default=20)
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20_000}}}
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
 CONTENT_SECURITY_POLICY = content_security_policy()
 # Reverse proxies before the web process, each of which appends to X-Forwarded-For and sets X-Forwarded-Proto.
@@ -150,6 +176,10 @@ SPECTACULAR_SETTINGS = {
         "HttpMethod": ["GET", "POST"],
         "CallStatus": "calls.models.Call.Status",
         "RecordingStatus": "calls.models.Recording.Status",
+        "CallEvent": ["initiated", "ringing", "answered", "completed"],
+        "RecordingEvent": ["in-progress", "completed", "absent"],
+        "Trim": ["trim-silence", "do-not-trim"],
+        "Ending": "routing.models.endings.EndingKind",
     },
     "PREPROCESSING_HOOKS": ["routing.api.schema.only_json"],
     "POSTPROCESSING_HOOKS": [
@@ -215,5 +245,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"django.request": {"level": "ERROR"}, "django-q": {"level": "WARNING"}},
+    "loggers": {"django.request": {"level": "ERROR"}, "django-q": {"level": "WARNING"}, "axes": {"level": "WARNING"}},
 }

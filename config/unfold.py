@@ -29,7 +29,16 @@ def _allowed(app: str, model: str) -> Callable[[HttpRequest], bool]:
 
 
 def _item(title: str, icon: str, app: str, model: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": _link(app, model), "permission": _allowed(app, model)}
+    link = _link(app, model)
+
+    def active(request: HttpRequest) -> bool:
+        # Of the list and of what is in it; other pages below it, such as the live board, have items of their own.
+        path, root = request.path, link(request)
+        return (
+            bool(root) and path.startswith(root) and (path in (root, root + "add/") or path[len(root) :].count("/") > 1)
+        )
+
+    return {"title": title, "icon": icon, "link": link, "permission": _allowed(app, model), "active": active}
 
 
 def _page(title: str, icon: str, name: str, permission: str) -> dict[str, Any]:
@@ -44,7 +53,14 @@ def _page(title: str, icon: str, name: str, permission: str) -> dict[str, Any]:
     def allowed(request: HttpRequest) -> bool:
         return bool(link(request)) and request.user.has_perm(permission)
 
-    return {"title": title, "icon": icon, "link": link, "permission": allowed}
+    def active(request: HttpRequest) -> bool:
+        return bool(request.path == link(request))
+
+    return {"title": title, "icon": icon, "link": link, "permission": allowed, "active": active}
+
+
+def _named(name: str) -> Callable[[HttpRequest], str]:
+    return lambda request: reverse(name)
 
 
 def _static(path: str) -> Callable[[HttpRequest], str]:
@@ -66,6 +82,13 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [_static("routing/admin.css")],
     "SCRIPTS": [_static("calls/unheard.js")],
     "DASHBOARD_CALLBACK": "calls.admin_dashboard.callback",
+    "LOGIN": {"form": "routing.login.LoginForm"},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Two-factor login", "link": _named("two-factor")},
+            {"title": "Sessions", "link": _named("sessions")},
+        ]
+    },
     "COMMAND": {"search_models": True},
     "SIDEBAR": {
         "show_search": False,

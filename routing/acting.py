@@ -55,6 +55,11 @@ def called_by(request: Any, caller: Any) -> None:
     inner.acting_caller = caller
 
 
+def current_request() -> HttpRequest | None:
+    """Return the request that is being answered; None in commands and the worker."""
+    return _request.get()
+
+
 @contextmanager
 def noting(note: str) -> Iterator[None]:
     """Say why, in the history of what is written inside."""

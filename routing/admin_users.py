@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -12,7 +12,7 @@ from django.db.models import ManyToManyField, QuerySet
 from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm
 
-from routing import roles
+from routing import roles, two_factor
 from routing.theme import ModelAdmin, display
 from routing.user_forms import NewUserForm, RoleUserForm
 
@@ -43,7 +43,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
     form = RoleUserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "name", "role", "hears", "last_login", "may_log_in")
+    list_display = ("username", "name", "role", "hears", "two_factor", "last_login", "may_log_in")
     list_filter = (RoleFilter, "is_active")
     fieldsets = (
         (None, {"fields": ("username", "password", "is_active")}),
@@ -57,9 +57,10 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
     )
     add_fieldsets = ((None, {"fields": ("username", "password1", "password2", "role", "listens")}),)
     readonly_fields = ("last_login", "date_joined")
+    actions = ["reset_two_factor"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("groups")
+        return super().get_queryset(request).prefetch_related("groups", "totpdevice_set")
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Keep admins from making superusers."""
@@ -107,6 +108,18 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
     def hears(self, user: User) -> bool:
         names = {group.name for group in user.groups.all()}
         return user.is_superuser or bool(names & {roles.ADMIN, roles.RECORDINGS})
+
+    @display(description="Two-factor", boolean=True)
+    def two_factor(self, user: User) -> bool:
+        return any(device.confirmed for device in user.totpdevice_set.all())  # type: ignore[attr-defined]
+
+    @admin.action(description="Turn two-factor login off (lost phone)", permissions=["change"])
+    def reset_two_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Let people in with their password alone, until they set it up again."""
+        for user in queryset:
+            two_factor.turn_off(user)
+            self.log_change(request, user, "Turned two-factor login off.")
+        messages.success(request, "Turned off: the selected users log in with their password alone.")
 
     @display(description="May log in", boolean=True, ordering="is_active")
     def may_log_in(self, user: User) -> bool:

@@ -21,9 +21,10 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the signals and register the system checks."""
-        from routing import checks, database_checks, history, models, roles  # noqa: F401 (checks register themselves)
+        from routing import checks, database_checks, history, models, roles, user_sessions  # noqa: F401 (checks register themselves)
 
         history.connect()
+        user_sessions.connect()
         post_migrate.connect(roles.after_migrations, dispatch_uid="routing.roles")
         watched = (
             models.Account,

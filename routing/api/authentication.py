@@ -19,6 +19,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from routing.acting import called_by
+from routing.api import failures
 from routing.api.errors import FORBIDDEN, NOT_ACTIVE, WRONG_CREDENTIALS, ApiError, not_found
 from routing.models import Account, ApiKey
 from routing.sid import is_sid
@@ -51,9 +52,14 @@ class BasicAuthentication(BaseAuthentication):
 
 
 def caller_of(request: HttpRequest | Request) -> Caller:
-    """Return who makes the request; one query. Raise `ApiError`: 20003 (401) if unknown, 20005 or 20403 (403)."""
+    """Return who makes the request; one query. Raise `ApiError`: 20003 (401), 20005 or 20403 (403), 20429 (429)."""
     user, password = _basic(request.headers.get("Authorization", ""))
-    caller = _by_key(user, password) if is_sid(user, "SK") else _by_token(user, password)
+    failures.check(request, user)
+    try:
+        caller = _by_key(user, password) if is_sid(user, "SK") else _by_token(user, password)
+    except ApiError:
+        failures.count(request, user)
+        raise
     called_by(request, caller)
     if not caller.account.is_active:
         raise ApiError(NOT_ACTIVE, f"Account {caller.account.sid} is {caller.account.status}.")
