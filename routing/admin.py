@@ -18,7 +18,7 @@ from routing import admin_hours as admin_hours
 from routing import admin_system as admin_system
 from routing import admin_trunks as admin_trunks
 from routing import admin_voicemail as admin_voicemail
-from routing import resolve
+from routing import group_preview, resolve
 from routing.admin_bulk import BulkAdmin
 from routing.admin_groups import RingGroupAdmin as RingGroupAdmin
 from routing.admin_parts import RemarkingAdmin, ServedAdmin, disable, enable, keys_remark
@@ -316,6 +316,9 @@ class RouteAdmin(ServedAdmin[Route]):
         if not route.enabled:
             why = f"This route is disabled and passed over; enabled, it would serve this to a {why[2:]}"
         return resolve.follow(route, (why,))
+
+    def in_words(self, route: Route) -> list[dict[str, str]]:
+        return group_preview.chain(route.group) if route.group else []
 
     def used_by(self, route: Route) -> list[Any]:
         return [route.domain]

@@ -144,6 +144,9 @@ class RingGroupAdmin(BulkAdmin[RingGroup], ServedAdmin[RingGroup]):
         """Show what is served in the opening hours, also in the evening when people make changes."""
         return Context("ringing", mask_secrets=True, situation=replace(preview(), now=None))
 
+    def in_words(self, group: RingGroup) -> list[dict[str, str]]:
+        return group_preview.chain(group)
+
     def used_by(self, group: RingGroup) -> list[Any]:
         closing = group.closed_of.filter(closed="group", schedule__isnull=False)
         return [*group.routes.select_related("domain"), *group.fallback_of.filter(fallback="group"), *closing]
@@ -151,10 +154,8 @@ class RingGroupAdmin(BulkAdmin[RingGroup], ServedAdmin[RingGroup]):
     def render_change_form(
         self, request: HttpRequest, context: Any, add: bool = False, change: bool = False, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Add the summary of the group as it is saved, and where the form is sent for its preview."""
+        """Add where the form is sent for its preview."""
         obj = kwargs.get("obj")
-        if change and obj:
-            context["chain"] = group_preview.chain(self.get_queryset(request).get(pk=obj.pk))
         if self._may_edit(request, obj):
             name = "admin:routing_ringgroup_preview"
             context["preview_url"] = reverse(f"{name}_change", args=[obj.pk]) if obj else reverse(name)

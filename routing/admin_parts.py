@@ -77,6 +77,10 @@ class ServedAdmin(ModelAdmin[_M]):
         """Return the circumstances of the document: a call that comes in now."""
         return Context(call_status="ringing", mask_secrets=True, situation=preview())
 
+    def in_words(self, obj: _M) -> list[dict[str, str]]:
+        """Return the ring groups that a call comes to, each with its summary."""
+        return []
+
     def used_by(self, obj: _M) -> list[Any]:
         """Return what leads to the object."""
         raise NotImplementedError
@@ -90,6 +94,7 @@ class ServedAdmin(ModelAdmin[_M]):
             obj = self.model._default_manager.get(pk=obj.pk)  # not what was typed and refused
             served = document(self.destination_of(obj), self.context_of(obj))
             context.update(twiml=served.pretty, why=served.why, used_by=links(self.used_by(obj)))
+            context["chain"] = self.in_words(obj)
         return super().render_change_form(request, context, add, change, *args, **kwargs)
 
 

@@ -26,7 +26,7 @@ def reasons(group: RingGroup, now: datetime) -> tuple[str, ...]:
         except ValueError:
             return tuple(found)  # the document itself says so
         if not opening.open:
-            found.append(f"This is the document of the opening hours. Now, {opening.why}: {group.if_closed}.")
+            found.append(f"This is what is served in the opening hours. Now: {opening.why}; {group.if_closed}.")
     return tuple(found)
 
 

@@ -16,9 +16,11 @@ _CLOSED = ("schedule", "closed_group", "closed_endpoint", "closed_voicemail")
 
 
 def with_summaries(groups: QuerySet[RingGroup]) -> QuerySet[RingGroup]:
-    """Fetch what summaries tell together with the groups: two queries, whatever their number."""
+    """Fetch what summaries tell together with the groups: three queries, whatever their number."""
     members = RingGroupMember.objects.select_related("endpoint")
-    return groups.select_related("account", *_TARGETS, *_CLOSED).prefetch_related(Prefetch("members", members))
+    return groups.select_related("account", *_TARGETS, *_CLOSED).prefetch_related(
+        Prefetch("members", members), "schedule__hours"
+    )
 
 
 def summary_of(group: RingGroup, members: Iterable[RingGroupMember] | None = None) -> str:
@@ -55,7 +57,10 @@ def _told(group: RingGroup, members: Iterable[RingGroupMember] | None) -> summar
         prefix=group.caller_id_prefix,
         record=group.record != RingGroup.Record.NO,
     )
-    return replace(told, hours=str(group.schedule), closed=_then(group.if_closed)) if group.schedule else told
+    if not group.schedule:
+        return told
+    hours = f"{group.schedule} ({_short(group.schedule.in_words)})"
+    return replace(told, hours=hours, closed=_then(group.if_closed))
 
 
 def _then(ending: Ending) -> str:

@@ -196,7 +196,7 @@ def screen(params: Params, account: Account, query: Params, given: Situation, pk
     context = context_of(params, query, given)
     ring_group = _group(account, pk)
     if ring_group is None:
-        return _nothing(f"ring group {pk}", context)
+        return follow_up(None, context)  # nobody's call any more: let go
     own = Endpoint.objects.filter(pk=endpoint, account=account).first()
     asked = _number(query.get("asked", ""))
     caller = callers.split(_text(params, "From"))[0]

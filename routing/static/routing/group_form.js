@@ -9,7 +9,9 @@
   if (!form || !panel.dataset.previewUrl) return;
 
   const state = document.querySelector("#cb-preview-state");
-  const touched = new Set();
+  const typed = () => new URLSearchParams(new FormData(form));
+  const shownFromServer = document.querySelector("#cb-twiml").textContent !== "";
+  let asked = shownFromServer ? typed().toString() : "";
   let timer = 0;
   let request = null;
 
@@ -22,6 +24,9 @@
   };
 
   async function ask() {
+    const body = typed();
+    if (body.toString() === asked) return;
+    asked = body.toString();
     if (request) request.abort();
     request = new AbortController();
     const mine = request;
@@ -29,7 +34,7 @@
     try {
       const answer = await fetch(panel.dataset.previewUrl, {
         method: "POST",
-        body: new FormData(form),
+        body,
         headers: { Accept: "application/json" },
         signal: mine.signal,
       });
@@ -37,6 +42,7 @@
       show(await answer.json());
     } catch (error) {
       if (error.name === "AbortError") return;
+      asked = "";
       say(["The preview is not up to date: the server could not be asked. Saving checks the form all the same."]);
     }
     if (mine === request) panel.classList.remove("cb-waiting");
@@ -103,7 +109,7 @@
   // Search fields (select2) tell jQuery only; rows that are dragged or added tell nobody.
   if (window.django && django.jQuery) django.jQuery(form).on("change", later);
   if (table) new MutationObserver(later).observe(table, { childList: true });
-  document.addEventListener("pointerup", () => { if (timer || table) later(); });
+  document.addEventListener("pointerup", later);
   showColumns();
-  if (!document.querySelector("#cb-twiml").textContent) later();
+  later();
 })();
