@@ -39,6 +39,7 @@ class Conference(models.Model):
     class Meta:
         ordering = ["-created"]
         indexes = [
+            models.Index(fields=["-created", "-sid"], name="conference_newest"),
             models.Index(fields=["account", "-created", "-sid"], name="conference_account"),
             models.Index(fields=["account", "friendly_name", "-created"], name="conference_name"),
             models.Index(
