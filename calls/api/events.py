@@ -1,6 +1,6 @@
 """The exchanges of a call with web applications: requests for TwiML and callbacks, each with its response.
 
-Source: Twilio's Call Event resource (conformance §1.14). What a request for TwiML said is not kept, its answer is.
+Source: Twilio's Call Event resource (conformance §1.14).
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ def _documents(events: Iterable[CallEvent]) -> Iterable[tuple[Any, Exchange]]:
 def _document(asked: CallEvent, answered: CallEvent | None) -> Exchange:
     told = answered.detail if answered else {}
     return {
-        "request": {"method": asked.detail.get("method"), "url": asked.detail.get("url"), "parameters": {}},
+        "request": {
+            "method": asked.detail.get("method"),
+            "url": asked.detail.get("url"),
+            "parameters": dict(asked.detail.get("parameters", [])),  # calls of an older Cordboard have none
+        },
         "response": {
             "response_code": told.get("status"),
             "request_duration": round(told["ms"]) if "ms" in told else None,

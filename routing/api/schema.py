@@ -57,7 +57,8 @@ class TwilioSchema(AutoSchema):
     def get_operation_id(self) -> str:
         """Return a name: the view's, and what is done."""
         done = "list" if self._lists() else self.method.lower()
-        return f"{type(self.view).__name__}_{done}"
+        current = "Current" if "Twilio.CURRENT" in self.path else ""
+        return f"{current}{type(self.view).__name__}_{done}"
 
     def get_override_parameters(self) -> list[Any]:
         """Return what the query may say."""

@@ -98,13 +98,15 @@ class TestEvents:
     @pytest.fixture
     def sid(self, account: Account) -> str:
         of = samples.call(account)
-        asked = {"url": "https://app.example.com/voice", "method": "POST"}
+        asked = {"url": "https://app.example.com/voice", "method": "POST", "parameters": [["From", "100"], ["To", "ü"]]}
         ledger.apply(
             [
                 of,
                 samples.event(of, 0, "invite"),
                 samples.event(of, 1, "twiml.request", **asked),
-                samples.event(of, 2, "twiml.response", status=200, ms=12.4, body="<Response/>", url=asked["url"]),
+                samples.event(
+                    of, 2, "twiml.response", status=200, ms=12.4, body="<Response/>", url="https://a.example"
+                ),
                 samples.event(of, 3, "twiml.request", url="https://down.example.com/", method="GET"),
                 samples.event(of, 4, "twiml.failed", code=11200, reason="refused"),
                 samples.delivery(of),
@@ -114,7 +116,9 @@ class TestEvents:
 
     def test_they_are_pairs_in_the_order_of_time(self, client: Client, sid: str) -> None:
         first, failed, callback = client.calls(sid).events.list()
-        assert first.request == {"method": "POST", "url": "https://app.example.com/voice", "parameters": {}}
+        parameters = {"From": "100", "To": "ü"}
+        assert first.request == {"method": "POST", "url": "https://app.example.com/voice", "parameters": parameters}
+        assert failed.request is not None and failed.request["parameters"] == {}  # of before they were kept
         assert first.response is not None and failed.response is not None and callback.request is not None
         assert (first.response["response_code"], first.response["request_duration"]) == (200, 12)
         assert first.response["response_body"] == "<Response/>"
