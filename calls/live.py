@@ -52,12 +52,13 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """All rows by SID, newest first, and a digest of each; `engines` are those that are not heard of."""
+    """All rows by SID, newest first, and a digest of each; `engines` are those not heard of, `running`: any is."""
 
     version: str
     rows: Mapping[str, Row]
     digests: Mapping[str, str]
     engines: Mapping[str, dict[str, Any]]
+    running: bool
     more: bool
 
 
@@ -91,13 +92,13 @@ def read(now: datetime | None = None) -> Board:
     calls = list(found.order_by("-start_time", "sid")[: SHOWN_AT_MOST + 1])
     more, calls = len(calls) > SHOWN_AT_MOST, calls[:SHOWN_AT_MOST]
     rows = _rows(calls, now)
+    told = engines(now)
     away = {
-        one.engine.name: {"state": one.state, "seen": _milliseconds(one.engine.seen)}
-        for one in engines()
-        if not one.alive
+        one.engine.name: {"state": one.state, "seen": _milliseconds(one.engine.seen)} for one in told if not one.alive
     }
+    running = any(one.alive for one in told)
     digests = {sid: _digest(row) for sid, row in rows.items()}
-    return Board(_digest([list(digests.values()), away, more]), rows, digests, away, more)
+    return Board(_digest([list(digests.values()), away, running, more]), rows, digests, away, running, more)
 
 
 def _rows(calls: Sequence[Call], now: datetime) -> dict[str, Row]:
@@ -232,6 +233,7 @@ class Boards:
             "rows": changed,
             "gone": [] if known is None else [sid for sid in known if sid not in board.rows],
             "engines": dict(board.engines),
+            "running": board.running,
             "more": board.more,
         }
 

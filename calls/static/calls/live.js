@@ -17,7 +17,7 @@
   const byId = (id) => document.getElementById(id);
   const calls = new Map(); // by SID, calls and legs: {row, tr, parts, ended}
   const waiting = new Map(); // what the browser itself knows of a change that was asked for, by SID
-  let version = "", away = {}, offset = 0, more = false, lastSeen = Date.now(), timer = 0, busy = false;
+  let version = "", away = {}, offset = 0, more = false, running = true, lastSeen = Date.now(), timer = 0, busy = false;
 
   const make = (name, className, text) => {
     const element = document.createElement(name);
@@ -134,6 +134,7 @@
     version = told.version;
     away = told.engines;
     more = told.more;
+    running = told.running;
     offset = told.now - Date.now();
     const fresh = told.rows.filter((row) => !calls.has(row.id));
     const known = new Set(told.rows.map((row) => row.id));
@@ -161,9 +162,10 @@
   };
 
   const engines = () => {
-    const names = Object.keys(away).filter((name) => [...calls.values()].some((one) => one.row.engine === name && !one.ended));
-    byId("live-engines").hidden = !names.length;
-    put(byId("live-engines"), names.length ? `Not heard of: engine ${names.join(", ")}. Its calls are shown as they were last known.` : "");
+    const names = !running ? [] : Object.keys(away).filter((name) => [...calls.values()].some((one) => one.row.engine === name && !one.ended));
+    const missing = `Not heard of: ${names.length > 1 ? "engines" : "engine"} ${names.join(", ")}. The calls there are shown as they were last known.`;
+    byId("live-engines").hidden = running && !names.length;
+    put(byId("live-engines"), !running ? "No engine is running: calls are not answered. Start ./cordboard up." : names.length ? missing : "");
   };
 
   let announcedAt = 0, unsaid = 0;
@@ -299,7 +301,10 @@
       const response = await fetch(`${page.dataset.targets}?${query}`, { credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(PATIENCE) });
       const told = await response.json();
       if (number !== asked) return; // a later one is on its way
-      form.elements.target.replaceChildren(...(told[kind] || []).map((one) => new Option(one.text, one.value)));
+      const found = told[kind] || [];
+      form.elements.target.replaceChildren(...found.map((one, index) => new Option(one.text, one.value, false, found.length === 1 && index === 0)));
+      form.elements.target.disabled = !found.length;
+      put(byId("live-target-none"), found.length ? "" : `The account ${calls.get(dialogOf)?.row.account || ""} has no such ${kind === "group" ? "ring group" : "endpoint"}.`);
     } catch (error) {
       complain(byId("live-redirect"), "The list could not be fetched. Try again.");
     }
