@@ -25,8 +25,10 @@ from unfold.contrib.filters.admin import (
 )
 
 from calls import admin_debugger as admin_debugger
+from calls import admin_keeping as admin_keeping
 from calls import admin_recordings as admin_recordings
 from calls import admin_ring, call_page, call_trace, export, saved_views
+from calls import admin_rooms as admin_rooms
 from calls import admin_voicemail as admin_voicemail
 from calls import admin_webhooks as admin_webhooks
 from calls.admin_annotations import NotesMixin, SavedViewsMixin
