@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 
 from calls.api.v1.log import Calls, Deliveries, Recordings
 from calls.api.v1.ring import RingableGroups
+from calls.api.v1.voicemail import Messages
 from routing.api.v1.problems import unknown
 from routing.api.v1.urls import router as routing_router
 
@@ -12,6 +13,7 @@ router = SimpleRouter(trailing_slash=False)
 router.register("ring-groups", RingableGroups, "ring-group")
 router.register("calls", Calls, "call")
 router.register("recordings", Recordings, "recording")
+router.register("voicemail-messages", Messages, "voicemail-message")
 router.register("webhook-deliveries", Deliveries, "webhook-delivery")
 
 app_name = "v1"

@@ -17,7 +17,7 @@ from routing.api.v1.once import once
 from routing.api.v1.problems import of_model
 from routing.api.v1.serializing import LoginSerializer, Mine, Nested, RegionCode, ResourceSerializer, Strict, refuse
 from routing.api.v1.viewing import Writing, action
-from routing.models import Endpoint, RingGroup, Route, RoutingVersion, SipDomain, Trunk, TrunkRule
+from routing.models import Endpoint, RingGroup, Route, RoutingVersion, SipDomain, Trunk, TrunkRule, Voicemail
 
 MOST_RULES = 200
 MOST_SORTED = 1000
@@ -32,15 +32,16 @@ class OrderSerializer(Strict):
 
 
 class RouteSerializer(ResourceSerializer[Route]):
-    """A route: exactly one of group, endpoint and url says where calls go."""
+    """A route: exactly one of group, endpoint, voicemail and url says where calls go."""
 
     domain = Mine(queryset=SipDomain.objects.all(), help_text="SID of the SIP domain.")
     group = Mine(queryset=RingGroup.objects.all(), required=False, allow_null=True)
     endpoint = Mine(queryset=Endpoint.objects.all(), required=False, allow_null=True)
+    voicemail = Mine(queryset=Voicemail.objects.all(), required=False, allow_null=True)
 
     class Meta:
         model = Route
-        fields = ("id", "domain", "pattern", "group", "endpoint", "url", "method", "enabled", "position")
+        fields = ("id", "domain", "pattern", "group", "endpoint", "voicemail", "url", "method", "enabled", "position")
         read_only_fields = ("position",)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import Any, ClassVar, cast
 
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import ForeignKey, Model, QuerySet
 from django.utils import timezone
 from rest_framework.decorators import action
 from rest_framework.parsers import JSONParser
@@ -116,7 +116,10 @@ class ApiView(GenericViewSet[Any]):
 
 
 def _may_be_key(model: type[Model], text: str) -> bool:
-    if model._meta.pk.get_internal_type() == "CharField":
+    key = model._meta.pk
+    while isinstance(key, ForeignKey):  # a row that is part of another one has its key
+        key = key.target_field
+    if key.get_internal_type() == "CharField":
         return text.isascii() and text.isalnum()
     return text.isascii() and text.isdigit() and len(text) < 19
 
