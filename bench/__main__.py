@@ -37,15 +37,19 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./cordboard bench", description="Measure what this machine carries.")
     parser.add_argument("what", nargs="?", choices=["calls", "api"], default="calls", help="calls, or the two APIs")
     parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten; rougher figures")
-    parser.add_argument("--only", metavar="LIST", default="", help=f"a comma list of: {', '.join(MEASUREMENTS)}")
+    parser.add_argument(
+        "--only", metavar="LIST", default="",
+        help=f"a comma list of: {', '.join(MEASUREMENTS)}; for the APIs of: {', '.join(api.PARTS)}",
+    )  # fmt: skip
     parser.add_argument(
         "--rate", type=float, default=0.0, help="highest rate for overload, where `rate` is not measured"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file too")
     found = parser.parse_args()
-    unknown = set(filter(None, found.only.split(","))) - set(MEASUREMENTS)
+    choices = api.PARTS if found.what == "api" else MEASUREMENTS
+    unknown = set(filter(None, found.only.split(","))) - set(choices)
     if unknown:
-        parser.error(f"--only {','.join(sorted(unknown))}: choose from {', '.join(MEASUREMENTS)}")
+        parser.error(f"--only {','.join(sorted(unknown))}: choose from {', '.join(choices)}")
     return found
 
 
@@ -100,7 +104,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="cordboard-bench-", ignore_cleanup_errors=True) as folder:
             if options.what == "api":
-                figures, complete = api.measure(options.quick, Path(folder), say), True
+                figures, complete = api.measure(options.quick, Path(folder), say, options.only), True
             else:
                 figures, complete = measure(options, Path(folder))
     except CannotMeasure as error:

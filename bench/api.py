@@ -32,6 +32,7 @@ from bench.stack import HOST, ROOT, free_ports
 
 ROWS = 1_000_000
 DATABASES = ("sqlite", "postgresql")
+PARTS = (*DATABASES, "single", "lists")  # what --only may choose from: databases, and kinds of requests
 _FORM = "application/x-www-form-urlencoded"
 Say = Callable[[str], None]
 
@@ -222,12 +223,12 @@ LIMITS = {  # of the issue: milliseconds, and the percentile they hold for
 _LISTS = (40, 95)
 
 
-def measure(
-    quick: bool, folder: Path, say: Say, databases: tuple[str, ...] = DATABASES, rows: int = ROWS
-) -> list[Figure]:
-    """Measure on each database; raise `CannotMeasure`."""
+def measure(quick: bool, folder: Path, say: Say, only: str = "", rows: int = ROWS) -> list[Figure]:
+    """Measure on each database, or what `only` chooses of `PARTS`; raise `CannotMeasure`."""
     figures: list[Figure] = []
-    for database in databases:
+    chosen = set(filter(None, only.split(",")))
+    kinds = chosen - set(DATABASES) or {"single", "lists"}
+    for database in [name for name in DATABASES if name in chosen] or DATABASES:
         place = folder / database
         place.mkdir()
         with _database(database, place) as url:
@@ -237,7 +238,11 @@ def measure(
             seeded = web.prepare(rows)
             say(f"{database}: measuring, after {time.monotonic() - began:.0f} s of filling in ...")
             with web.serving() as process:
-                figures += _figures(database, web, seeded, process.pid, 60 if quick else 300)
+                makers = {
+                    **(singles(seeded, web.url) if "single" in kinds else {}),
+                    **(lists(seeded) if "lists" in kinds else {}),
+                }
+                figures += _figures(database, web, makers, process.pid, 60 if quick else 300)
     return figures
 
 
@@ -258,10 +263,10 @@ def _database(kind: str, place: Path) -> Iterator[str]:
         cluster.close()
 
 
-def _figures(database: str, web: Web, seeded: Seeded, pid: int, number: int) -> list[Figure]:
+def _figures(database: str, web: Web, makers: dict[str, Maker], pid: int, number: int) -> list[Figure]:
     connection = web.connection()
     found = []
-    for name, make in {**singles(seeded, web.url), **lists(seeded)}.items():
+    for name, make in makers.items():
         limit, percent = LIMITS.get(name, _LISTS)
         for turn in range(10):  # what is read for the first time is another figure
             connection.ask(make(number + turn))

@@ -218,6 +218,8 @@ MAX_LEGS = env.int("MAX_LEGS", default=1000)
 # Queued calls that an account without a figure of its own may place each second.
 CALLS_PER_SECOND = env.float("CALLS_PER_SECOND", default=10.0)
 MAX_SETUPS = env.int("MAX_SETUPS", default=100)
+MAX_LAG = env.float("MAX_LAG", default=0.3)
+MAX_BACKLOG = env.float("MAX_BACKLOG", default=0.15)
 DIAL_TIMEOUT_BUFFER = env.float("DIAL_TIMEOUT_BUFFER", default=5.0)
 SIP_STATUS_MAP = env.str("SIP_STATUS_MAP", default="strict_twilio")
 SIP_STATUS_OVERRIDES: dict[str, str] = env.dict("SIP_STATUS_OVERRIDES", default={})

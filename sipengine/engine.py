@@ -43,11 +43,16 @@ REFUSAL_LENGTH = 200  # characters of X-Twilio-Error
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the engine carries at most; `attempts` is how many wrong passwords a call may send."""
+    """What the engine carries at most; `attempts` is how many wrong passwords a call may send.
+
+    Of a `lag` of the event loop or a `backlog` of the SIP thread, in seconds, new calls are refused.
+    """
 
     legs: int = 1000
     setups: int = 100
     attempts: int = 3
+    lag: float = LAG_SECONDS
+    backlog: float = BACKLOG_SECONDS
 
 
 class Engine:
@@ -97,8 +102,8 @@ class Engine:
             not self._draining
             and legs + promised + LEGS_PER_CALL <= self._limits.legs
             and setups < self._limits.setups
-            and backlog < BACKLOG_SECONDS
-            and time.monotonic() - self._ticked < LAG_SECONDS
+            and backlog < self._limits.backlog
+            and time.monotonic() - self._ticked < self._limits.lag
         )
 
     @property

@@ -56,6 +56,8 @@ def _prepare() -> None:
         DATA_DIR=str(_DATA),
         STATICFILES_BACKEND="django.contrib.staticfiles.storage.StaticFilesStorage",
         DEBUG="0",
+        MAX_LAG="60",  # no engine refuses calls because the machine is busy
+        MAX_BACKLOG="60",
         RES_OPTIONS="timeout:1 attempts:1",  # no DNS that is away keeps a process of a test waiting for long
     )
     # Hundreds of processes are started: without bytecode each would compile everything anew.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-SECONDS = 60.0
+SECONDS = 180.0
 PERIOD = 0.02  # of looking again
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from tests.waiting import SECONDS
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "Sup3rSecretPass"  # noqa: S105  # a test's own
 TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "RES_OPTIONS")  # of the environment
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "RES_OPTIONS", "MAX_LAG", "MAX_BACKLOG")  # of the environment
 PREPARE = f"""
 from routing.models import *
 account = Account.objects.create(friendly_name="tests", auth_token="{TOKEN}")

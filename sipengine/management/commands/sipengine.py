@@ -141,7 +141,9 @@ class Runtime:
                 public_url=settings.PUBLIC_URL,
                 engine=self._name,
             )
-            limits = Limits(settings.MAX_LEGS, settings.MAX_SETUPS, settings.DIGEST_ATTEMPTS)
+            limits = Limits(
+                settings.MAX_LEGS, settings.MAX_SETUPS, settings.DIGEST_ATTEMPTS, settings.MAX_LAG, settings.MAX_BACKLOG
+            )
             self._engine = Engine(services, limits, settings.SECRET_KEY, self._journal.put)
             self._checker = Checker(self._phone, self._engine.own, self._journal.put, services.dial.deny)
             await asyncio.to_thread(self._phone.start)
