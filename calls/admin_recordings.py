@@ -17,6 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from calls import call_page, notes
 from calls.admin_annotations import ADD_NOTE, ADD_TAG, SavedViewsMixin
 from calls.admin_filters import MomentFilter, TagOfCallFilter
+from calls.admin_keeping import heard_by
 from calls.admin_log import LogAdmin, label, moment, shown
 from calls.call_page import TONES, clock
 from calls.harmless import harmless
@@ -39,10 +40,10 @@ class RecordingAdmin(SavedViewsMixin, LogAdmin[Recording]):
     list_filter = (("start_time", MomentFilter), ("status", ChoicesDropdownFilter), TagOfCallFilter)
     search_fields = ("sid__exact",)
     search_help_text = "Number, SID, tag or note"
-    readonly_fields = ("player", "of_call")
+    readonly_fields = ("player", "of_call", "listened")
     fields = (
         "player", "of_call", "sid", "status", "error", "start_time", "duration", "channels", "track", "source",
-        "file", "size", "sha256", "files",
+        "file", "size", "sha256", "files", "listened",
     )  # fmt: skip
 
     class Media:
@@ -103,6 +104,11 @@ class RecordingAdmin(SavedViewsMixin, LogAdmin[Recording]):
         if not getattr(recording, "allowed", False):
             return format_html('{} <span class="cb-quiet">{}</span>', clock(recording.duration), NOT_ALLOWED)
         return render_to_string("calls/player.html", {"recording": recording, "compact": True})
+
+    @admin.display(description="Who listened")
+    def listened(self, recording: Recording) -> SafeString:
+        """Show who played or downloaded it, when and from where."""
+        return heard_by(recording)
 
     @admin.display(description="Tags and notes")
     def remarks(self, recording: Recording) -> SafeString:

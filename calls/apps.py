@@ -13,6 +13,7 @@ SCHEDULES = {
     "calls.sweep": ("calls.delivery.sweep", 1),
     "calls.voicemail": ("calls.voicemail_mail.send_due", 1),
     "calls.traces": ("calls.ladder.purge_old", 5),
+    "calls.retention": ("calls.retention.run", 60),
     "calls.statistics": ("calls.statistics.refresh", 60),
 }
 

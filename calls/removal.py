@@ -35,11 +35,16 @@ def remove_recording(recording: Recording) -> None:
         transaction.on_commit(lambda: _delete_files(found))
 
 
-def _delete_files(recording: Recording) -> None:
+def files_of(recording: Recording) -> list[Path]:
+    """Return the files of a recording: the finished one, its parts, and what was made of it for downloads."""
     root = Path(settings.RECORDINGS_DIR).resolve()
     paths = [(root / name).resolve() for name in (recording.file, *recording.files) if name]
     kept = [path for path in paths if path.is_relative_to(root)]
-    for path in (*kept, *Path(settings.DOWNLOAD_CACHE_DIR).glob(f"{recording.sid}-*")):
+    return [*kept, *Path(settings.DOWNLOAD_CACHE_DIR).glob(f"{recording.sid}-*")]
+
+
+def _delete_files(recording: Recording) -> None:
+    for path in files_of(recording):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

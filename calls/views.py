@@ -6,7 +6,7 @@ from django.contrib.auth.decorators import permission_required, user_passes_test
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from calls import downloads, files
+from calls import access, downloads, files
 from calls.models import Recording
 
 
@@ -22,6 +22,7 @@ def recording(request: HttpRequest, sid: str, extension: str) -> HttpResponseBas
         audio = downloads.open_audio(found, extension)
     except downloads.Unavailable as error:
         return _missing(str(error))
+    access.note(request, found, extension)
     return files.send(request, audio.file, etag=audio.etag, content_type=audio.content_type, name=audio.name)
 
 

@@ -87,6 +87,7 @@ UNFOLD: dict[str, Any] = {
         "navigation": [
             {"title": "Two-factor login", "link": _named("two-factor")},
             {"title": "Sessions", "link": _named("sessions")},
+            {"title": "Change password", "link": _named("admin:password_change")},
         ]
     },
     "COMMAND": {"search_models": True},
@@ -103,6 +104,8 @@ UNFOLD: dict[str, Any] = {
                     _item("Calls", "call", "calls", "call"),
                     _item("Recordings", "mic", "calls", "recording"),
                     _item("Voicemail", "voicemail", "calls", "voicemailmessage"),
+                    _item("Conferences", "groups", "calls", "conference"),
+                    _item("Queues", "hourglass_top", "calls", "queue"),
                     _item("Debugger", "bug_report", "calls", "notification"),
                     _item("Webhooks", "webhook", "calls", "webhookdelivery"),
                 ],
@@ -141,6 +144,10 @@ UNFOLD: dict[str, Any] = {
                     _item("Changes", "history", "routing", "change"),
                     _item("Accounts", "badge", "routing", "account"),
                     _item("API keys", "vpn_key", "routing", "apikey"),
+                    _item("Retention", "auto_delete", "routing", "retentionrule"),
+                    _item("Retention runs", "delete_history", "calls", "retentionrun"),
+                    _item("Kept calls", "lock", "calls", "hold"),
+                    _item("Who listened", "hearing", "calls", "recordingaccess"),
                     _item("Users", "person", "auth", "user"),
                     _item("User groups", "group", "auth", "group"),
                     _item("Queued tasks", "pending_actions", "django_q", "ormq"),

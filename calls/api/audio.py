@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
-from calls import downloads, files
+from calls import access, downloads, files
 from calls.models import Recording
 from routing.api.authentication import CHALLENGE, account_in_path, caller_of
 from routing.api.errors import (
@@ -68,6 +68,7 @@ def _found(request: HttpRequest, account_sid: str, sid: str, extension: str) -> 
         raise ApiError(BAD_PARAMETER, str(error)) from None
     except downloads.Unavailable as error:
         raise _refusal(error) from None
+    access.note(request, found, extension)
     return files.send(request, opened.file, etag=opened.etag, content_type=opened.content_type, name=opened.name)
 
 
