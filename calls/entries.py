@@ -299,7 +299,6 @@ class QualityEntry:
     packets_in: int
     packets_out: int
     lost_in: int
-    discarded_in: int
     jitter_in: float | None = None
     jitter_in_max: float | None = None
     lost_out: int | None = None

@@ -14,11 +14,10 @@ _COLUMNS = [column.name for column in LegQuality._meta.concrete_fields if not co
 
 def quality(entry: QualityEntry) -> LegQuality:
     """Return the row of a leg's quality, with the scores that follow from it."""
-    unusable = entry.lost_in + entry.discarded_in
     heard = mos.estimate(
         entry.codec,
-        max(0, entry.packets_in - entry.discarded_in),
-        unusable,
+        entry.packets_in,
+        entry.lost_in,
         jitter_ms=entry.jitter_in,
         round_trip_ms=entry.round_trip,
     )
@@ -36,7 +35,6 @@ def quality(entry: QualityEntry) -> LegQuality:
         packets_in=whole(entry.packets_in),
         packets_out=whole(entry.packets_out),
         lost_in=whole(entry.lost_in),
-        discarded_in=whole(entry.discarded_in),
         lost_out=None if entry.lost_out is None else whole(entry.lost_out),
         jitter_in_ms=_rounded(entry.jitter_in),
         jitter_in_max_ms=_rounded(entry.jitter_in_max),

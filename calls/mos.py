@@ -49,7 +49,7 @@ def estimate(
 ) -> float | None:
     """Return the score of one direction, None if nothing was received or the codec is unknown.
 
-    `lost` counts packets that never came and those that came too late. The delay is half the round trip, a frame, and
+    `lost` counts packets that never came. The delay is half the round trip, a frame, and
     a buffer of twice the jitter; what is not known counts as nothing.
     """
     if received + lost <= 0 or received <= 0:

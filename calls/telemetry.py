@@ -53,9 +53,6 @@ class LegQuality(models.Model):
     packets_in = models.PositiveIntegerField(null=True, blank=True)
     packets_out = models.PositiveIntegerField(null=True, blank=True)
     lost_in = models.PositiveIntegerField(null=True, blank=True, help_text="Packets that did not come in.")
-    discarded_in = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Packets that came too late to be used."
-    )
     lost_out = models.PositiveIntegerField(null=True, blank=True, help_text="Packets that the far end missed.")
     jitter_in_ms = models.FloatField(null=True, blank=True, help_text="Mean of RFC 3550's interarrival jitter.")
     jitter_in_max_ms = models.FloatField(null=True, blank=True)

@@ -49,7 +49,6 @@ def _figures(stat: Any, codec: str) -> MediaStats:
         packets_in=received.pkt,
         packets_out=sent.pkt,
         lost_in=received.loss,
-        discarded_in=stat.jbuf.discard,
         jitter_in=jitter.mean / 1000 if jitter.n else None,
         jitter_in_max=jitter.max / 1000 if jitter.n else None,
         lost_out=sent.loss if told else None,
@@ -66,7 +65,6 @@ def _sum(one: MediaStats, other: MediaStats) -> MediaStats:
         packets_in=one.packets_in + other.packets_in,
         packets_out=one.packets_out + other.packets_out,
         lost_in=one.lost_in + other.lost_in,
-        discarded_in=one.discarded_in + other.discarded_in,
         jitter_in=_mean(one.jitter_in, other.jitter_in, share),
         jitter_in_max=max(
             (value for value in (one.jitter_in_max, other.jitter_in_max) if value is not None), default=None

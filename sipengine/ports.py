@@ -166,7 +166,6 @@ class MediaStats:
     packets_in: int
     packets_out: int
     lost_in: int
-    discarded_in: int
     jitter_in: float | None = None
     jitter_in_max: float | None = None
     lost_out: int | None = None

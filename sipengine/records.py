@@ -207,7 +207,6 @@ class CallLog:
                 packets_in=stats.packets_in,
                 packets_out=stats.packets_out,
                 lost_in=stats.lost_in,
-                discarded_in=stats.discarded_in,
                 jitter_in=stats.jitter_in,
                 jitter_in_max=stats.jitter_in_max,
                 lost_out=stats.lost_out,

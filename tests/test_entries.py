@@ -43,7 +43,7 @@ ENTRIES: dict[str, Entry] = {
     "member": MemberEntry("QU1", "CA1", "AC1", "e1", 1.5, waiting=False),
     "command": CommandDone(7, 4.0, True, "The call was ended."),
     "called back": replace(CALL, callback=CallbackSpec("http://h/", "GET", ("completed",)), callbacks_sent=2),
-    "quality": QualityEntry("CA1", 5.0, True, "PCMU", 100, 101, 2, 1, 0.5, 3.25, None, None, 12.5),
+    "quality": QualityEntry("CA1", 5.0, True, "PCMU", 100, 101, 2, 0.5, 3.25, None, None, 12.5),
     "check": CheckDone(3, 6.0, 200, "OK", "Phone 1.0", 0.012),
     "note": NoteEntry("NO1", "AC1", "CA1", 2.0, 11200, "error", "no answer", "http://h/", "POST", 500, "oops"),
 }

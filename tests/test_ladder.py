@@ -242,7 +242,7 @@ class TestEngines:
 
 class TestQuality:
     def quality(self, **change: object) -> QualityEntry:
-        made = QualityEntry(SID, NOW.timestamp(), False, "PCMU", 1000, 1000, 0, 0, 1.234, 5.0)
+        made = QualityEntry(SID, NOW.timestamp(), False, "PCMU", 1000, 1000, 0, 1.234, 5.0)
         return replace(made, **change)  # type: ignore[arg-type]
 
     def test_a_sample_never_replaces_the_final_figures(self) -> None:
