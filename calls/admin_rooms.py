@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -103,7 +103,8 @@ def _lasted(row: Conference) -> float:
 
 def _page(row: Conference) -> dict[str, Any]:
     """Return the variables of templates/admin/calls/conference/change_form.html."""
-    people = Participant.objects.filter(conference=row).select_related("call").order_by("left", "created")
+    people = Participant.objects.filter(conference=row).select_related("call")
+    people = people.order_by(F("left").asc(nulls_first=True), "created")
     found = list(people[: SHOWN_AT_MOST + 1])
     return {
         "room": row,
