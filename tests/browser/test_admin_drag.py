@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 
 from routing.models import RingGroup, Route
 from tests import rows
+from tests.waiting import SECONDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
 MEMBERS = "#members-data"
@@ -40,17 +41,20 @@ def drag(page: Page, table: str, start: int, end: int) -> None:
     rows_of = f"{table} tbody:not(.empty-form)"
     handles = page.locator(f"{rows_of} .material-symbols-outlined", has_text="drag_indicator")
     handles.nth(start).scroll_into_view_if_needed()
-    source, target = handles.nth(start).bounding_box(), handles.nth(end).bounding_box()
+    page.wait_for_load_state("networkidle")  # the preview of a group comes late and moves what is below it
+    source = handles.nth(start).bounding_box()
     dragged = page.locator(rows_of).nth(start).element_handle()
-    assert source and target and dragged
+    assert source and dragged
     x, y = source["x"] + source["width"] / 2, source["y"] + source["height"] / 2
     beyond = 12 if end > start else -12
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x, y + beyond, steps=5)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + SECONDS
     for nudge in itertools.count():
-        page.mouse.move(x, target["y"] + target["height"] / 2 + beyond + nudge % 2, steps=5)
+        slot = page.locator(rows_of).nth(end).bounding_box()
+        assert slot
+        page.mouse.move(x, slot["y"] + slot["height"] / 2 + beyond + nudge % 2, steps=5)
         if dragged.evaluate("(row, rows) => [...document.querySelectorAll(rows)].indexOf(row)", rows_of) == end:
             break
         assert time.monotonic() < deadline, f"row {start} was not taken to place {end}"
