@@ -1,4 +1,4 @@
-"""Who is logged in where: noted at most once a minute, shown to the user himself and to admins, and ended on request."""
+"""Who is logged in where: noted once a minute at most, shown to the user himself and to admins, ended on request."""
 
 from __future__ import annotations
 
