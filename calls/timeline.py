@@ -36,7 +36,9 @@ WORDINGS: Mapping[str, Wording] = {
     "refused": Wording("Refused[ with {status}][ with {code}][: {reason}]", "block", "bad"),
     "answered": Wording("The call was answered", "call", "good"),
     "twiml.request": Wording("Asked[ {purpose}] for TwiML[ at {url}][ by {method}]", "upload"),
-    "twiml.response": Wording("TwiML received[ from {purpose}][: {status}][, {bytes} bytes][ in {ms} ms]", "download"),
+    "twiml.response": Wording(
+        "TwiML received[ from {purpose}][: {status}][, {bytes} bytes][ in {ms} ms][. {why}]", "download"
+    ),
     "action.answered": Wording(
         "The action URL was told, and answered[ {status}][ in {ms} ms]; the call was over", "task_alt"
     ),

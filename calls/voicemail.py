@@ -35,7 +35,8 @@ def box_of(recording: Recording) -> int | None:
 
 def take(recording: Recording, box_id: int) -> VoicemailMessage | None:
     """Write the message of a finished recording, but once; None for one that is too short to be one."""
-    if recording.status != Recording.Status.COMPLETED or (recording.duration or 0) < SHORTEST:
+    seconds = recording.duration or 0.0
+    if recording.status != Recording.Status.COMPLETED or seconds < SHORTEST:
         log.info("recording=%s call=%s nothing was said", recording.sid, recording.call_id)
         return None
     box = Voicemail.objects.filter(pk=box_id, account=recording.account_id).first()
@@ -49,7 +50,7 @@ def take(recording: Recording, box_id: int) -> VoicemailMessage | None:
                 "box": box,
                 "caller": caller or "",
                 "time": recording.start_time,
-                "duration": recording.duration,
+                "duration": seconds,
             },
         )
         if made and box and box.addresses:

@@ -102,8 +102,8 @@ class ScheduleAdmin(ModelAdmin[Schedule]):
         css = {"all": ["calls/calls.css", "routing/hours.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
-        rows = super().get_queryset(request).annotate(number=Count("groups", distinct=True))
-        return rows.prefetch_related("hours", "exceptions")
+        rows: QuerySet[Schedule] = super().get_queryset(request).prefetch_related("hours", "exceptions")
+        return rows.annotate(number=Count("groups", distinct=True))
 
     @display(description="Now", label={"Open": "success", "Closed": "danger"})
     def now(self, schedule: Schedule) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
+from urllib.parse import unquote
 
 from calls.status import Status
 from calls.webclient import Cookies, Fetched, FetchError, Parameters
@@ -20,6 +21,7 @@ from sipengine import twiml
 from sipengine.records import CallLog
 
 TOO_LARGE = 11750
+WHY_KEPT = 1000  # characters
 TWIML_KEPT = 16_384  # characters of a document that the timeline keeps
 PARAMETER_KEPT = 256  # characters of each parameter of the request for it
 _LOGIN = re.compile(r"""//[^/?#\s"'<>]*@""")
@@ -156,6 +158,7 @@ class Documents:
                 status=answer.status,
                 ms=round(answer.seconds * 1000, 1),
                 body=_shown(answer.body),
+                **_reasons(answer),
             )
             document = _parse(answer)
         except FetchError as error:
@@ -197,6 +200,12 @@ class Documents:
         for remark in document.warnings:
             where = f" (line {remark.line})" if remark.line else ""
             self._log.note(remark.code, f"{remark.message}{where}", url=without_secrets(url) if url else "")
+
+
+def _reasons(answer: Fetched) -> dict[str, str]:
+    """Return why the application answered so, if it says it: our own does."""
+    said = unquote(answer.headers.get("x-cordboard-why", ""))[:WHY_KEPT]
+    return {"why": said} if said else {}
 
 
 def _shown(body: bytes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
@@ -50,7 +51,7 @@ def recorded(
     url = f"http://testserver/voice/voicemail/{box.pk}/recorded/"
     spec = {"url": url, "method": "POST", "events": ["completed"]}
     of = samples.call(box.account, from_address=caller, end_time=samples.START + 4 + seconds)
-    raw = Path(voicemail.settings.RECORDINGS_DIR) / "raw"
+    raw = Path(settings.RECORDINGS_DIR) / "raw"
     raw.mkdir(parents=True, exist_ok=True)
     (raw / f"{of.sid}.wav").write_bytes(tone(440, seconds))
     entry = samples.recording(
@@ -158,7 +159,7 @@ class TestEmail:
         assert f"http://testserver/admin/calls/voicemailmessage/{recording.sid}/change/" in text.get_content()
         assert "A message of 3 seconds was left in voicemail box Support." in text.get_content()
         assert sound.get_content_type() == "audio/mpeg"
-        assert sound.get_filename().endswith(".mp3")
+        assert str(sound.get_filename()).endswith(".mp3")
         assert len(sound.get_content()) > 1000
         message = VoicemailMessage.objects.get()
         assert (message.mail, message.mail_tries, message.mail_to, message.mail_due) == (Mail.SENT, 1, "", None)
@@ -193,7 +194,7 @@ class TestEmail:
         assert sent["Bcc"] is None
         assert "\n" not in sent["Subject"]
         assert len(mail.outbox[0].subject) <= 150
-        assert "\u202e" not in mail.outbox[0].subject + mail.outbox[0].body
+        assert "\u202e" not in f"{mail.outbox[0].subject} {mail.outbox[0].body}"
 
     def test_it_is_tried_again_while_mail_is_down(self, box: Voicemail, settings: Settings) -> None:
         settings.EMAIL_BACKEND = f"{__name__}.Down"
