@@ -109,8 +109,8 @@ def _rows(calls: Sequence[Call], now: datetime) -> dict[str, Row]:
     asked = _asked([call.sid for call in calls], now)
     # Not joined: fewer objects, and the log keeps the calls of what is gone.
     accounts = _names(Account.objects.filter(pk__in={call.account_id for call in calls}), "friendly_name")
-    groups = _names(RingGroup.objects.filter(pk__in={call.group_id for call in calls} - {None}), "name")
-    endpoints = _names(Endpoint.objects.filter(pk__in={call.endpoint_id for call in calls} - {None}), "name")
+    groups = _names(RingGroup.objects.filter(pk__in={call.group_id for call in calls if call.group_id}), "name")
+    endpoints = _names(Endpoint.objects.filter(pk__in={call.endpoint_id for call in calls if call.endpoint_id}), "name")
     rows = {}
     for call in calls:
         state, since = state_of(call, legs.get(call.sid, ()), _place(call, where))
