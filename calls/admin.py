@@ -214,7 +214,9 @@ class CallAdmin(LiveMixin, NotesMixin, SavedViewsMixin, CommandsMixin, LogAdmin[
         if recording is None:
             return "–"
         if recording.status != Recording.Status.COMPLETED:
-            return label(recording.get_status_display(), TONES.get(recording.status, "quiet"), recording.error)
+            return label(
+                recording.get_status_display(), TONES.get(recording.status, "quiet"), harmless(recording.error)
+            )
         return format_html(
             '<a class="cb-link cb-hear" href="{}#recordings">'
             '<span class="material-symbols-outlined">play_circle</span>{}</a>',

@@ -38,7 +38,7 @@ else:
     from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, RangeNumericFilter, TextFilter
 
 TOPICS = ("status", "recording", "conference", "amd")
-LOOKED_THROUGH = 100_000  # calls
+LOOKED_THROUGH = 50_000  # calls
 EXPORT = "calls_call_export"  # the URL that looks at all of them
 ENDERS = ("caller", "callee", "engine", "operator")
 _TAGS_OFFERED = 200

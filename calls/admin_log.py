@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from calls import call_page, keyset
+from calls.admin_filters import used_window
 from calls.harmless import harmless
 from calls.models import Call
 from calls.webhooks import without_secrets
@@ -26,6 +27,7 @@ else:
     from unfold.views import ChangeList
 
 COUNT_AT_MOST = 10_000
+COUNT_WITHOUT_INDEX = 1_000
 URL_SHOWN = 90
 TEXT_SHOWN = 60
 SEARCHED = 100_000  # rows that a search inside texts looks at, the newest ones
@@ -36,16 +38,17 @@ _PLACE = "cordboard.place"
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # the class is not generic at run time
-    """Counts no further than `COUNT_AT_MOST`: counting millions of rows would take longer than showing a page."""
+    """Counts no further than its cap: counting millions of rows would take longer than showing a page."""
 
     template_name = "calls/pager.html"
+    cap = COUNT_AT_MOST
 
     @cached_property
     def count(self) -> int:
         """Return the number of rows, or the cap."""
         rows = self.object_list
         assert isinstance(rows, QuerySet)
-        return rows.order_by().values("pk")[:COUNT_AT_MOST].count()
+        return rows.order_by().values("pk")[: self.cap].count()
 
 
 class LogChangeList(ChangeList):
@@ -68,11 +71,13 @@ class LogChangeList(ChangeList):
         place = request.META.get(_PLACE)
         self.page = keyset.page(self.queryset, field, self.list_per_page, place, descending=descending)
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+        if used_window(request) is not None:
+            self.paginator.cap = COUNT_WITHOUT_INDEX
         if self.page.previous is None:
             self.page_num = 1
         alone = self.page.previous is None and self.page.next is None
         self.result_count = len(self.page.rows) if alone else self.paginator.count
-        self.more_than = COUNT_AT_MOST if self.result_count >= COUNT_AT_MOST else None
+        self.more_than = self.paginator.cap if self.result_count >= self.paginator.cap else None
         self.result_list = self.page.rows
         self.full_result_count, self.show_full_result_count = None, False
         self.show_admin_actions, self.can_show_all, self.multi_page = True, False, False
