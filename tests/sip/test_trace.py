@@ -39,7 +39,7 @@ CALLS_WITH_PASSWORD = (
     invite(host=DIGEST, cseq=2, auth=True),
     *progress(),
     recv(200),
-    ack(),
+    ack(cseq=2),
     cue(),
     *bye(cseq=3),
 )
