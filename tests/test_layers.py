@@ -50,7 +50,7 @@ LAYERS = (  # the first one that matches
     layer("command", "*.management *.management.*", ours="*", others="*"),
     # The admin shows the queue of background tasks too, which belongs to no app of ours.
     layer("admin", "routing.admin*", ours="pure routing admin", others=WEB + " django_q", never="asyncio"),
-    layer("routing", "routing routing.*", ours="pure routing", others=WEB, never="asyncio"),
+    layer("routing", "routing routing.*", ours="pure routing", others=WEB + " holidays soundfile", never="asyncio"),
     layer(
         "webclient",
         "calls.webclient calls.guarded calls.callback_request",
