@@ -262,5 +262,3 @@ class VoicemailMessageAdmin(LogAdmin[VoicemailMessage]):
     def told(self, message: VoicemailMessage) -> SafeString:
         """Show what became of the e-mail."""
         return label(message.get_mail_display(), MAIL_TONES[message.mail], harmless(message.mail_error))
-
-
