@@ -71,7 +71,7 @@ class LogChangeList(ChangeList):
         place = request.META.get(_PLACE)
         self.page = keyset.page(self.queryset, field, self.list_per_page, place, descending=descending)
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
-        if used_window(request) is not None:
+        if self.query or used_window(request) is not None:
             self.paginator.cap = COUNT_WITHOUT_INDEX
         if self.page.previous is None:
             self.page_num = 1

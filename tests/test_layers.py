@@ -57,7 +57,7 @@ LAYERS = (  # the first one that matches
         ours="pure webclient",
         others="aiohttp yarl",
     ),
-    layer("audio", "calls.audio", ours="pure", others="numpy soundfile"),
+    layer("audio", "calls.audio calls.waveform", ours="pure audio", others="numpy soundfile orjson"),
     layer(
         "calls",
         "calls calls.*",
