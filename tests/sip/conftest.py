@@ -19,9 +19,9 @@ _numbers = itertools.count(1001)
 # so once, on SQLite, is enough. The others run on both databases.
 ONE_DATABASE = frozenset(
     {
-        "test_bridge", "test_capacity", "test_demo_call", "test_dialling", "test_digits", "test_dtmf", "test_headers", "test_hold",
-        "test_media", "test_reason", "test_refer", "test_requests", "test_ring_tones", "test_screening",
-        "test_silence", "test_srtp", "test_transport", "test_verbs",
+        "test_bridge", "test_capacity", "test_demo_call", "test_dialling", "test_digits", "test_dtmf",
+        "test_headers", "test_hold", "test_media", "test_reason", "test_refer", "test_requests",
+        "test_ring_tones", "test_screening", "test_silence", "test_srtp", "test_transport", "test_verbs",
     }
 )  # fmt: skip
 
