@@ -91,10 +91,7 @@ class Sipp:
     def _has_done(self, steps: list[str]) -> bool:
         """Say whether so many messages have been sent and received; those that were repeated count once."""
         wanted = {"sent": sum("<send" in step for step in steps), "received": sum(map(_expects, steps))}
-        return all(
-            len({(first_line(one), header(one, "Call-ID"), header(one, "CSeq")) for _, one in self.log(way)}) >= count
-            for way, count in wanted.items()
-        )
+        return all(len({_identity(one) for _, one in self.log(way)}) >= count for way, count in wanted.items())
 
     def running(self) -> bool:
         return self._process.poll() is None
@@ -146,8 +143,10 @@ class Sipp:
         self._output.close()
 
 
-def first_line(message: str) -> str:
-    return message.partition("\n")[0]
+def _identity(message: str) -> tuple[str, ...]:
+    """Return what a message has in common with its repetitions only."""
+    first, *lines = message.splitlines()
+    return (first, *(line for line in lines if line.startswith(("Call-ID:", "i:", "CSeq:"))))
 
 
 def _expects(step: str, method: str = "") -> bool:

@@ -26,8 +26,18 @@ def tone_dbfs(path: Path, hertz: float, channel: int = 0, *, last: float | None 
     """
     samples, rate = _read(path)
     track = samples[:, channel]
-    if last is not None:
-        track = track[-int(last * rate) :]
+    return _level(track if last is None else track[-int(last * rate) :], hertz, rate)
+
+
+def loudest(path: Path, hertz: float, channel: int = 0) -> float:
+    """Return the level of one frequency, as `tone_dbfs`, in the second in which it is strongest, whatever is around."""
+    samples, rate = _read(path)
+    track = samples[:, channel]
+    starts = range(0, max(1, len(track) - rate + 1), rate // 4)
+    return max(_level(track[start : start + rate], hertz, rate) for start in starts)
+
+
+def _level(track: Any, hertz: float, rate: int) -> float:
     if not track.any():
         return -math.inf
     turn = np.exp(-2j * math.pi * hertz * np.arange(track.size) / rate)

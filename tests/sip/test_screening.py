@@ -9,7 +9,7 @@ from tests.sip.harness import Lab, finish, statuses
 from tests.sip.rtp import press
 from tests.sip.sipp import until
 from tests.sip.softphones import Softphones
-from tests.sip.sound import tone, tone_dbfs
+from tests.sip.sound import loudest, tone, tone_dbfs
 from tests.sip.steps import (
     TALKS,
     ack,
@@ -46,7 +46,7 @@ class TestAccepts:
         assert bridged - answered > 0.9
         caller.listen(caller.seconds + 1.5)
         phone.listen(phone.seconds + 1.5)
-        assert tone_dbfs(phone.heard, PROMPT) > HEARD - 12
+        assert loudest(phone.heard, PROMPT) > HEARD
         assert tone_dbfs(phone.heard, CALLER, last=1.0) > HEARD
         assert tone_dbfs(phone.heard, PROMPT, last=1.0) < SILENT
         assert tone_dbfs(caller.heard, CALLEE, last=1.0) > HEARD
@@ -68,7 +68,7 @@ class TestAccepts:
         caller = softphones.caller(prompted.uri)
         phone.wait("answered")
         caller.listen(caller.seconds + 1.2)
-        assert tone_dbfs(caller.heard, 440) > HEARD
+        assert loudest(caller.heard, 440) > HEARD
         assert tone_dbfs(caller.heard, CALLEE) < SILENT
         caller.stop()
 
