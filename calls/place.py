@@ -84,8 +84,8 @@ def queue_call(
     """Queue a call that runs the TwiML of `url`, or `twiml` itself, when it is answered.
 
     `to` is a SIP URI, a telephone number, which one of the account's trunks takes, or `client:` and the name of an
-    endpoint. `callback` is told of its progress; `conference` is where its TwiML leads. Raise `PlaceError` if something is wrong with it. An engine of the
-    region takes it within a second or so, or when it is its turn.
+    endpoint. `callback` is told of its progress; `conference` is where its TwiML leads. Raise `PlaceError` if something
+    is wrong with it. An engine of the region takes it within a second or so, or when it is its turn.
     """
     if not account.is_active:
         raise PlaceError(NOT_ACTIVE, f"Account {account} is {account.status}: only an active account may place calls.")

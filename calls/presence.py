@@ -1,7 +1,7 @@
 """Who is in a conversation, and since when the others are not, by the call log: what ring groups ask of endpoints.
 
-The log follows the engine by a moment (the journal is applied in batches), so two calls in the same moment may both find
-a phone free; the phone itself then says busy.
+The log follows the engine by a moment (the journal is applied in batches), so two calls in the same moment may both
+find a phone free; the phone itself then says busy.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/check/<str:kind>/<int:pk>/", admin.site.admin_view(admin_checks.view), name="check"),
     path("admin/simulator/", admin.site.admin_view(simulator.view), name="simulator"),
-    path("admin/", include("routing.safety_urls")),
+    path("admin/", include("routing.admin_urls")),
     path("admin/", admin.site.urls),
     path("voice/", include("routing.urls")),
     path("recordings/", include("calls.urls")),

@@ -13,8 +13,8 @@ from django.forms import ModelChoiceField
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from routing.admin_guard import Guarded
 from routing.fields import SecretField
+from routing.form_guard import Guarded
 from routing.models import Account
 
 _M = TypeVar("_M", bound=Model)

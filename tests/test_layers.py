@@ -49,7 +49,14 @@ MEDIA = "numpy soundfile soxr espeakng_loader"
 LAYERS = (  # the first one that matches
     layer("command", "*.management *.management.*", ours="*", others="*"),
     # The admin shows the queue of background tasks too, which belongs to no app of ours.
-    layer("admin", "routing.admin*", ours="pure routing admin", others=WEB + " django_q", never="asyncio"),
+    layer(
+        "admin",
+        "routing.admin* routing.*forms routing.theme routing.form_guard",
+        ours="pure routing admin login",
+        others=WEB + " django_q holidays",
+        never="asyncio",
+    ),
+    layer("login", "routing.login routing.two_factor", ours="pure routing", others=WEB + " axes django_otp qrcode"),
     layer("routing", "routing routing.*", ours="pure routing", others=WEB + " holidays soundfile", never="asyncio"),
     layer(
         "webclient",

@@ -8,69 +8,173 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('routing', '0008_opening_hours_voicemail_blocked_callers'),
+        ("routing", "0008_opening_hours_voicemail_blocked_callers"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='RetentionRule',
+            name="RetentionRule",
             fields=[
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('updated', models.DateTimeField(auto_now=True)),
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='retention', serialize=False, to='routing.account')),
-                ('recordings_days', models.PositiveIntegerField(blank=True, help_text='The files and their rows. Empty: kept for ever.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='recordings, days')),
-                ('traces_days', models.PositiveIntegerField(blank=True, help_text="The SIP messages of the calls' legs. Empty: kept for ever.", null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='SIP messages, days')),
-                ('bodies_days', models.PositiveIntegerField(blank=True, help_text='What was sent to web applications and what they answered. Empty: kept for ever.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='webhook bodies, days')),
-                ('calls_days', models.PositiveIntegerField(blank=True, help_text='The calls themselves, with everything that belongs to them. Empty: kept for ever.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='call log, days')),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("updated", models.DateTimeField(auto_now=True)),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="retention",
+                        serialize=False,
+                        to="routing.account",
+                    ),
+                ),
+                (
+                    "recordings_days",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="The files and their rows. Empty: kept for ever.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(36500),
+                        ],
+                        verbose_name="recordings, days",
+                    ),
+                ),
+                (
+                    "traces_days",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="The SIP messages of the calls' legs. Empty: kept for ever.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(36500),
+                        ],
+                        verbose_name="SIP messages, days",
+                    ),
+                ),
+                (
+                    "bodies_days",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="What was sent to web applications and what they answered. Empty: kept for ever.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(36500),
+                        ],
+                        verbose_name="webhook bodies, days",
+                    ),
+                ),
+                (
+                    "calls_days",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="The calls themselves, with everything that belongs to them. Empty: kept for ever.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(36500),
+                        ],
+                        verbose_name="call log, days",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'retention rule',
-                'ordering': ('account',),
+                "verbose_name": "retention rule",
+                "ordering": ("account",),
             },
         ),
         migrations.CreateModel(
-            name='UserSession',
+            name="UserSession",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=40, unique=True)),
-                ('ip', models.CharField(blank=True, max_length=64, verbose_name='address')),
-                ('user_agent', models.CharField(blank=True, max_length=255, verbose_name='browser')),
-                ('created', models.DateTimeField(default=django.utils.timezone.now, verbose_name='logged in')),
-                ('seen', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last seen')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='logins', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=40, unique=True)),
+                ("ip", models.CharField(blank=True, max_length=64, verbose_name="address")),
+                ("user_agent", models.CharField(blank=True, max_length=255, verbose_name="browser")),
+                ("created", models.DateTimeField(default=django.utils.timezone.now, verbose_name="logged in")),
+                ("seen", models.DateTimeField(default=django.utils.timezone.now, verbose_name="last seen")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="logins", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'session',
-                'ordering': ['-seen', '-pk'],
+                "verbose_name": "session",
+                "ordering": ["-seen", "-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Change',
+            name="Change",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('time', models.DateTimeField(default=django.utils.timezone.now)),
-                ('batch', models.CharField(max_length=32)),
-                ('who', models.CharField(help_text='The user, API key or account, as it was called then.', max_length=255)),
-                ('via', models.CharField(help_text='admin, api, or command for the command line and the worker.', max_length=16)),
-                ('ip', models.CharField(blank=True, max_length=64, verbose_name='address')),
-                ('note', models.CharField(blank=True, help_text='Such as: restored the version of 12:03.', max_length=255)),
-                ('action', models.CharField(choices=[('present', 'was there already'), ('created', 'created'), ('changed', 'changed'), ('deleted', 'deleted')], max_length=8)),
-                ('model', models.CharField(help_text='Such as routing.ringgroup.', max_length=100)),
-                ('object_id', models.CharField(max_length=64)),
-                ('name', models.CharField(help_text='What it was called then.', max_length=255)),
-                ('root_model', models.CharField(max_length=100)),
-                ('root_id', models.CharField(max_length=64)),
-                ('root_name', models.CharField(blank=True, max_length=255)),
-                ('values', models.JSONField(default=dict, help_text='Field by field, after the change; before it, if deleted.')),
-                ('differences', models.JSONField(default=list, help_text='Label, old and new text of each field that changed.')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("time", models.DateTimeField(default=django.utils.timezone.now)),
+                ("batch", models.CharField(max_length=32)),
+                (
+                    "who",
+                    models.CharField(help_text="The user, API key or account, as it was called then.", max_length=255),
+                ),
+                (
+                    "via",
+                    models.CharField(
+                        help_text="admin, api, or command for the command line and the worker.", max_length=16
+                    ),
+                ),
+                ("ip", models.CharField(blank=True, max_length=64, verbose_name="address")),
+                (
+                    "note",
+                    models.CharField(blank=True, help_text="Such as: restored the version of 12:03.", max_length=255),
+                ),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("present", "was there already"),
+                            ("created", "created"),
+                            ("changed", "changed"),
+                            ("deleted", "deleted"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("model", models.CharField(help_text="Such as routing.ringgroup.", max_length=100)),
+                ("object_id", models.CharField(max_length=64)),
+                ("name", models.CharField(help_text="What it was called then.", max_length=255)),
+                ("root_model", models.CharField(max_length=100)),
+                ("root_id", models.CharField(max_length=64)),
+                ("root_name", models.CharField(blank=True, max_length=255)),
+                (
+                    "values",
+                    models.JSONField(
+                        default=dict, help_text="Field by field, after the change; before it, if deleted."
+                    ),
+                ),
+                (
+                    "differences",
+                    models.JSONField(default=list, help_text="Label, old and new text of each field that changed."),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['root_model', 'root_id', '-id'], name='change_root'), models.Index(fields=['model', 'object_id', '-id'], name='change_object'), models.Index(fields=['who', '-id'], name='change_who'), models.Index(fields=['time'], name='change_time')],
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(fields=["root_model", "root_id", "-id"], name="change_root"),
+                    models.Index(fields=["model", "object_id", "-id"], name="change_object"),
+                    models.Index(fields=["who", "-id"], name="change_who"),
+                    models.Index(fields=["time"], name="change_time"),
+                ],
             },
         ),
     ]
