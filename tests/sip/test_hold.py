@@ -50,6 +50,11 @@ def directions(peer: Sipp) -> list[str]:
     ]
 
 
+def acknowledged(phone: Sipp, count: int) -> None:
+    """Wait until a phone's answers have been acknowledged so often."""
+    until(lambda: len(phone.received("ACK")) >= count, what=f"ACK {count} of the phone")
+
+
 def held(switch: Switch, leg: int) -> list[bool]:
     return [event.held for event in switch.find(Held, leg)]
 
@@ -238,7 +243,7 @@ class TestOverTheBridge:
             *ANSWERED, cue(), *reinvite(sdp=HOLDS), cue(), *reinvite(cseq=3, sdp=TAKES_BACK), cue(), *bye(cseq=4),
         )  # fmt: skip
         for count in (1, 2, 3):
-            until(lambda count=count: len(phone.received("ACK")) == count, what=f"ACK {count} of the phone")
+            acknowledged(phone, count)
             caller.cue()
         finish(caller, phone)
         assert directions(phone) == ["sendrecv", "sendonly", "sendrecv"]
