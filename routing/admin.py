@@ -125,8 +125,8 @@ class CredentialListAdmin(ModelAdmin[CredentialList]):
     inlines = (CredentialInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CredentialList]:
-        counted = Count("credentials", distinct=True)
-        return super().get_queryset(request).annotate(number=counted).prefetch_related("sip_domains")
+        lists: QuerySet[CredentialList] = super().get_queryset(request)
+        return lists.annotate(number=Count("credentials", distinct=True)).prefetch_related("sip_domains")
 
     @display(description="Credentials", ordering="number")
     def count(self, row: Any) -> int:

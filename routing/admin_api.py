@@ -72,7 +72,8 @@ class ApplicationAdmin(ModelAdmin[Application]):
     fields = ("friendly_name", "account", "sid", *URLS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
-        return super().get_queryset(request).annotate(number=Count("phone_numbers"))
+        rows: QuerySet[Application] = super().get_queryset(request)
+        return rows.annotate(number=Count("phone_numbers"))
 
     @display(description="Numbers", ordering="number")
     def numbers(self, row: Any) -> int:

@@ -19,7 +19,7 @@ from routing.models import Account, CredentialList, SipDomain, Trunk
 from tests import rows
 
 pytestmark = pytest.mark.django_db
-JSON = {"headers": {"Accept": "application/json"}}
+JSON = {"Accept": "application/json"}
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ class TestTheChecklist:
 class TestTheCheck:
     def test_asking_makes_a_check_that_an_engine_takes(self, desk: Client) -> None:
         endpoint = rows.endpoint(rows.account())
-        answer = desk.post(reverse("check", args=["endpoint", endpoint.pk]), **JSON).json()
+        answer = desk.post(reverse("check", args=["endpoint", endpoint.pk]), headers=JSON).json()
         assert (answer["state"], answer["done"]) == ("waiting", False)
         check = EndpointCheck.objects.get()
         assert (check.endpoint, check.requested_by) == (endpoint, "admin")
@@ -126,7 +126,7 @@ class TestTheCheck:
         checks.request_check(endpoint, "admin")
         done = {"done_at": timezone.now(), "code": 200, "reason": "OK", "milliseconds": 12.4}
         EndpointCheck.objects.update(**done)
-        answer = desk.get(reverse("check", args=["endpoint", endpoint.pk]), **JSON).json()
+        answer = desk.get(reverse("check", args=["endpoint", endpoint.pk]), headers=JSON).json()
         assert answer["text"].endswith("answered 200 OK in 12 ms.")
         assert (answer["done"], answer["tone"]) == (True, "good")
 
@@ -142,7 +142,7 @@ class TestTheCheck:
         endpoint = rows.endpoint(rows.account())
         checks.request_check(endpoint, "admin")
         EndpointCheck.objects.update(done_at=timezone.now(), **values)
-        assert desk.get(reverse("check", args=["endpoint", endpoint.pk]), **JSON).json()["tone"] == tone
+        assert desk.get(reverse("check", args=["endpoint", endpoint.pk]), headers=JSON).json()["tone"] == tone
 
     def test_without_a_script_the_page_comes_back(self, desk: Client) -> None:
         url = reverse("check", args=["endpoint", rows.endpoint(rows.account()).pk])
@@ -154,7 +154,7 @@ class TestTheCheck:
         trunk = rows.trunk(rows.account(), "+49")
         page = desk.get(reverse("admin:routing_trunk_change", args=[trunk.pk])).content.decode()
         assert reverse("admin:routing_trunk_check_now", args=[trunk.pk]) in page
-        desk.post(reverse("check", args=["trunk", trunk.pk]), **JSON)
+        desk.post(reverse("check", args=["trunk", trunk.pk]), headers=JSON)
         assert EndpointCheck.objects.get().trunk == trunk
 
     def test_the_button_of_an_endpoint_leads_to_the_page(self, desk: Client) -> None:
@@ -164,7 +164,7 @@ class TestTheCheck:
 
     def test_a_uri_that_cannot_be_called_is_told(self, desk: Client) -> None:
         endpoint = rows.endpoint(rows.account(), uri="sip:")
-        answer = desk.post(reverse("check", args=["endpoint", endpoint.pk]), **JSON).json()
+        answer = desk.post(reverse("check", args=["endpoint", endpoint.pk]), headers=JSON).json()
         assert (answer["state"], answer["tone"]) == ("failed", "bad")
         assert "cannot be called" in answer["text"]
 
