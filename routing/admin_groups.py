@@ -71,6 +71,7 @@ class RingGroupAdmin(BulkAdmin[RingGroup], ServedAdmin[RingGroup]):
     change_form_before_template = "routing/group_summary.html"
     change_form_after_template = "routing/group_served.html"
     list_display = ("name", "strategy_label", "count", "in_short")
+    ordering = ("name", "id")
     list_filter = ("strategy", "record", "fallback", "schedule", "account")
     list_select_related = ("account",)
     search_fields = ("name", "members__endpoint__name")

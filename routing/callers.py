@@ -27,11 +27,12 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Phone:
-    """An endpoint as a caller would show itself: the user and host of its URI, and the username of its calls."""
+    """An endpoint as a caller would show itself: user, host and port of its URI, and the username of its calls."""
 
     user: str
     host: str
     username: str = ""
+    port: int | None = None
 
 
 def split(address: str) -> tuple[str, str]:
@@ -46,15 +47,25 @@ def split(address: str) -> tuple[str, str]:
     return uri.user, uri.host.lower()
 
 
+def port_of(address: str) -> int | None:
+    """Return the port that an address names, None if it names none."""
+    try:
+        return sipuri.parse(address).port if "@" in address else None
+    except sipuri.SipUriError:
+        return None
+
+
 def is_phone(caller: Caller, phone: Phone) -> bool:
     """Say whether the caller is this phone.
 
     It is if it was authenticated with the phone's username or the user of its URI, or if its address is that of the
-    phone or the phone's user at the domain that was called.
+    phone or the phone's user at the domain that was called. Phones of the same user at one host differ by their ports.
     """
     if caller.username:
         return caller.username in {phone.username, phone.user} - {""}
     user, host = split(caller.address)
+    if host == phone.host.lower() and len({port_of(caller.address), phone.port} - {None}) > 1:
+        return False
     return bool(user) and user == phone.user and host in {phone.host.lower(), caller.domain.lower()} - {""}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,19 @@ def test_an_address_is_taken_apart(address: str, expected: tuple[str, str]) -> N
 )
 def test_a_caller_is_a_phone_by_its_login_or_its_address(caller: Caller, same: bool) -> None:
     assert is_phone(caller, ALICE) is same
+
+
+@pytest.mark.parametrize(
+    ("address", "same"),
+    [
+        ("sip:alice@198.51.100.7:5062", True),
+        ("sip:alice@198.51.100.7", True),
+        ("sip:alice@198.51.100.7:5099", False),
+        ("sip:bad@@", False),
+    ],
+)
+def test_phones_of_one_user_at_one_host_differ_by_their_ports(address: str, same: bool) -> None:
+    assert is_phone(Caller(address), replace(ALICE, port=5062)) is same
 
 
 def test_a_phone_without_a_user_is_nobody() -> None:

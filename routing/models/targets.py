@@ -67,7 +67,7 @@ class Endpoint(SipAddress):
     def as_phone(self) -> callers.Phone:
         """Return how it would show itself as a caller."""
         user, host = callers.split(self.uri)
-        return callers.Phone(user, host, self.username)
+        return callers.Phone(user, host, self.username, callers.port_of(self.uri))
 
     def way(self) -> outbound.Way:
         """Return how the endpoint is reached; raise `SipUriError`, `ValidationError` or `SecretError`."""
