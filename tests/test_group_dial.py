@@ -144,6 +144,7 @@ class TestTurns:
         assert not RingGroupTurn.objects.exists()
 
     @pytest.mark.django_db(transaction=True)
+    @pytest.mark.database("postgresql")  # threads that share SQLite in memory are refused where a file's would wait
     def test_two_calls_at_once_never_get_the_same_turn(self) -> None:
         group = team(rows.account(), 3, strategy="round-robin")
         taken: list[int] = []
