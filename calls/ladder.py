@@ -130,7 +130,7 @@ def _message(row: SipMessage, *, repeated: bool) -> Message:
 def purge(before: datetime, account: Account | None = None, dry_run: bool = False) -> int:
     """Delete the messages from before this time, of one account or of all; return how many, or how many there are.
 
-    In small batches, so that calls are written meanwhile.
+    Of one account those of held calls (`Hold`) stay. In small batches, so that calls are written meanwhile.
     """
     if account is not None:
         return _purge_account(before, account, dry_run=dry_run)
@@ -157,6 +157,7 @@ def _purge_account(before: datetime, account: Account, *, dry_run: bool) -> int:
         return 0
     # A call may be older than its oldest message that is left, by as long as a call lasts.
     calls = Call.objects.filter(account=account, start_time__lt=before, start_time__gte=oldest - timedelta(days=1))
+    calls = calls.exclude(hold__isnull=False).exclude(parent__hold__isnull=False)
     ordered = calls.exclude(sip_call_id="").order_by("-start_time", "-sid")
     names = list(ordered.values_list("sip_call_id", flat=True))
     batches = (names[at : at + BATCH] for at in range(0, len(names), BATCH))

@@ -74,9 +74,14 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
             return type(form.__name__, (form,), {"own": True})
         return form
 
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Leave superusers to superusers: who sets a password can log in with it."""
+        return super().has_change_permission(request, obj) and not _above(request, obj)
+
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Let nobody delete himself."""
-        return super().has_delete_permission(request, obj) and (obj is None or obj.pk != request.user.pk)
+        """Let nobody delete himself, nor a superuser without being one."""
+        own = obj is not None and obj.pk == request.user.pk
+        return super().has_delete_permission(request, obj) and not own and not _above(request, obj)
 
     def formfield_for_manytomany(self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         """Offer groups of your own only: the others are the role."""
@@ -117,13 +122,20 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin[User]):  # type: ignore[type-arg]
     def reset_two_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Let people in with their password alone, until they set it up again."""
         for user in queryset:
+            if _above(request, user):
+                messages.error(request, f"{user} is a superuser: only a superuser can turn it off.")
+                continue
             two_factor.turn_off(user)
             self.log_change(request, user, "Turned two-factor login off.")
-        messages.success(request, "Turned off: the selected users log in with their password alone.")
+            messages.success(request, f"Turned off: {user} logs in with the password alone.")
 
     @display(description="May log in", boolean=True, ordering="is_active")
     def may_log_in(self, user: User) -> bool:
         return user.is_active and user.is_staff
+
+
+def _above(request: HttpRequest, user: User | None) -> bool:
+    return user is not None and user.is_superuser and not request.user.is_superuser
 
 
 @admin.register(Group)

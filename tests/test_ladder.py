@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from calls import checks, engines, ladder, ledger
 from calls.entries import CheckDone, EngineEntry, QualityEntry
-from calls.models import Call, CallEvent, EndpointCheck, Engine, LegQuality, SipMessage
+from calls.models import Call, CallEvent, EndpointCheck, Engine, Hold, LegQuality, SipMessage
 from calls.sipmessage import TracedMessage, read
 from routing.models import Account, Endpoint, Region, Trunk
 from sipengine.tracefile import path_of
@@ -111,6 +111,16 @@ class TestPurge:
         assert ladder.purge(later, account) == 1
         assert set(SipMessage.objects.values_list("sip_call_id", flat=True)) == {"c2", "stranger"}
         assert ladder.forget(["c2", "c9"]) == 1
+
+    def test_the_rule_of_an_account_leaves_held_calls_alone(self, account: Account) -> None:
+        held = call(account, SID, "c1")
+        Call.objects.filter(pk=call(account, LEG, "c2").pk).update(parent=held)
+        Hold.objects.create(call=held, who="ana")
+        ladder.write("one", [traced("c1"), traced("c2")])
+        later = NOW + timedelta(seconds=1)
+        assert ladder.purge(later, account, dry_run=True) == ladder.purge(later, account) == 0
+        Hold.objects.all().delete()
+        assert ladder.purge(later, account) == 2
 
     def test_an_empty_table_is_nothing_to_purge(self, account: Account) -> None:
         assert (ladder.purge(NOW), ladder.purge(NOW, account), ladder.forget([])) == (0, 0, 0)

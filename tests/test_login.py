@@ -127,6 +127,9 @@ class TestTwoFactor:
         client.force_login(ana)
         assert client.get("/admin/")["Location"] == reverse("two-factor")
         assert client.get("/api/v1/endpoints").status_code == 403
+        pretending = {"Authorization": "Basic eDp5"}  # the admin takes no keys: it is the session that would let in
+        assert client.get("/admin/", headers=pretending)["Location"] == reverse("two-factor")
+        assert client.get(f"/recordings/RE{'1' * 32}.wav", headers=pretending).status_code == 403
         enrol(client, ana)
         assert client.get("/admin/").status_code == 200
 

@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from calls import ledger
 from calls.entries import CallRecord
@@ -187,6 +188,22 @@ class TestUsers:
         assert answer.status_code == 302, answer.content.decode()[:3000]
         ana.refresh_from_db()
         assert roles.role_of(ana) == "admin" and not ana.is_superuser
+
+    def test_an_admin_takes_over_no_superuser(self, login: Login) -> None:
+        root = User.objects.create_superuser("root", password="Correct-Horse-9")
+        TOTPDevice.objects.create(user=root, confirmed=True)
+        client = login("admin")
+        assert client.get(reverse("admin:auth_user_change", args=[root.pk])).status_code == 200
+        password = {"password1": "Wrong-Horse-9x", "password2": "Wrong-Horse-9x"}
+        page = reverse("admin:auth_user_password_change", args=[root.pk])
+        assert client.post(page, password).status_code == 403
+        assert client.post(reverse("admin:auth_user_delete", args=[root.pk]), {"post": "yes"}).status_code == 403
+        chosen = {"action": "reset_two_factor", "_selected_action": [root.pk]}
+        answer = client.post(reverse("admin:auth_user_changelist"), chosen, follow=True)
+        assert "only a superuser" in answer.content.decode()
+        assert TOTPDevice.objects.filter(user=root).exists()
+        root.refresh_from_db()
+        assert root.check_password("Correct-Horse-9")
 
     def test_the_groups_of_roles_are_shown_only(self, admin_client: Client) -> None:
         group = Group.objects.get(name="viewer")
