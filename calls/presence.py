@@ -1,22 +1,25 @@
 """Who is in a conversation, and since when the others are not, by the call log: what ring groups ask of endpoints.
 
 The log follows the engine by a moment (the journal is applied in batches), so two calls in the same moment may both
-find a phone free; the phone itself then says busy.
+find a phone free; the phone itself then says busy. What an engine left open that is gone is no conversation: the log
+ends it only when that engine comes back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, Q, Subquery
+from django.utils import timezone
 
-from calls.models import Call
+from calls.models import Call, Engine
 from calls.status import Direction, Status
 from routing.callers import Caller, is_phone
 from routing.models import Endpoint
 
 _MOST_CALLERS = 2000  # conversations that are looked through for a phone that made the call itself
+GONE_AFTER = timedelta(minutes=1)  # an engine tells of itself every three seconds
 
 
 class LoggedPresence:
@@ -27,7 +30,8 @@ class LoggedPresence:
         ids = {endpoint.pk for endpoint in endpoints}
         accounts = {endpoint.account_id for endpoint in endpoints}
         here = Q(endpoint__in=ids) | Q(direction=Direction.INBOUND, account__in=accounts)
-        talking = Call.objects.filter(here, status=Status.IN_PROGRESS).order_by("-start_time")
+        gone = Engine.objects.filter(seen__lt=timezone.now() - GONE_AFTER).values("pk")
+        talking = Call.objects.filter(here, status=Status.IN_PROGRESS).exclude(engine__in=gone).order_by("-start_time")
         found: set[int] = set()
         callers: set[Caller] = set()
         columns = ("direction", "endpoint_id", "from_address", "sip_username", "to_address")

@@ -122,6 +122,11 @@ class TestTwoFactor:
         assert log_in(Client()).status_code == 302
         assert LogEntry.objects.filter(object_id=str(ana.pk), change_message__contains="two-factor").count() == 2
 
+    def test_nobody_reads_the_secrets_of_others(self, admin_client: Client, ana: User) -> None:
+        device = TOTPDevice.objects.create(user=ana, confirmed=True)
+        for path in ("otp_totp/totpdevice/", f"otp_totp/totpdevice/{device.pk}/qrcode/", "otp_static/staticdevice/"):
+            assert admin_client.get(f"/admin/{path}").status_code == 404
+
     def test_admins_are_led_to_it_where_it_is_demanded(self, client: Client, ana: User, settings: Settings) -> None:
         settings.REQUIRE_TWO_FACTOR = True
         client.force_login(ana)

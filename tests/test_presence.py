@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from calls import ledger
 from calls.entries import CallRecord
+from calls.models import Engine
 from calls.presence import LoggedPresence
 from routing import presence
 from routing.models import Account, Endpoint
@@ -53,6 +55,18 @@ class TestBusy:
         talking = {"status": "in-progress", "end_time": None, "sip_username": "alice"}
         ledger.apply([samples.call(other, from_address="sip:alice@sip.example.com", **talking)])
         assert LOG.busy([alice]) == set()
+
+    @pytest.mark.parametrize(("minutes", "busy"), [(0, True), (2, False)])
+    def test_what_an_engine_that_is_gone_left_open_is_no_conversation(
+        self, account: Account, alice: Endpoint, minutes: int, busy: bool
+    ) -> None:
+        record = leg(account, status="in-progress", answer_time=samples.START, end_time=None)
+        ledger.apply([record])
+        seen = timezone.now() - timedelta(minutes=minutes)
+        Engine.objects.create(
+            name=record.engine, version="1", host="h", pid=1, started=seen, seen=seen, state="running", max_legs=10
+        )
+        assert LOG.busy([alice]) == ({alice.pk} if busy else set())
 
     def test_it_asks_once_for_all(
         self, account: Account, alice: Endpoint, django_assert_num_queries: DjangoAssertNumQueries
