@@ -42,6 +42,11 @@ def test_the_other_headers_are_there(client: Client, db: None) -> None:
     assert "Strict-Transport-Security" not in answer
 
 
+@pytest.mark.parametrize("path", ["/admin/routing/account/%00/change/", "/admin/calls/call/%00/sip.txt"])
+def test_nothing_is_looked_up_for_a_nul(admin_client: Client, path: str) -> None:
+    assert admin_client.get(path).status_code == 404
+
+
 def test_https_is_remembered_by_browsers_that_use_it(client: Client, db: None, settings: Settings) -> None:
     settings.SECURE_HSTS_SECONDS = 31_536_000
     answer = client.get(reverse("admin:login"), secure=True)

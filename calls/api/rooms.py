@@ -22,9 +22,9 @@ _NAMES = {"to": "To", "from": "From", "username and password": "SipAuthUsername 
 
 
 class NameConverter:
-    """A SID, or a name with anything but a slash in it."""
+    """A SID, or a name with anything but a slash in it (and a NUL, which PostgreSQL does not take)."""
 
-    regex = rf"[^/]{{1,{2 * NAME_LENGTH}}}"
+    regex = rf"[^/\x00]{{1,{2 * NAME_LENGTH}}}"
 
     def to_python(self, value: str) -> str:
         return value

@@ -64,6 +64,12 @@ def asked() -> list[tuple[str, str, RoomChange | None]]:
     return [(one.action, one.call_sid, one.room) for one in command.take("e1")]
 
 
+def test_a_nul_names_no_conference(wire: Wire) -> None:
+    for path in ("Conferences/%00/Participants.json", f"Conferences/CF{'1' * 32}/Participants/%00.json"):
+        assert error_of(wire.get(path)) == (404, 20404)
+        assert wire.post(path).status_code == 404
+
+
 class TestConferences:
     """Twilio: Conference resource."""
 
