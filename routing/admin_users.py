@@ -10,16 +10,14 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import ManyToManyField, QuerySet
 from django.http import HttpRequest
-from django_otp.plugins.otp_static.models import StaticDevice
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.forms import AdminPasswordChangeForm
 
 from routing import roles, two_factor
 from routing.theme import ModelAdmin, display
 from routing.user_forms import NewUserForm, RoleUserForm
 
-# The pages of the devices would show the secrets that codes are made of, and recovery codes.
-for model in (User, Group, TOTPDevice, StaticDevice):
+two_factor.hide_devices(admin.site)
+for model in (User, Group):
     if admin.site.is_registered(model):
         admin.site.unregister(model)
 

@@ -81,6 +81,13 @@ def turn_off(user: Any) -> None:
         StaticDevice.objects.filter(user=user).delete()
 
 
+def hide_devices(site: admin.AdminSite) -> None:
+    """Take django-otp's own pages away: they show the secrets that codes are made of, and recovery codes."""
+    for model in (TOTPDevice, StaticDevice):
+        if site.is_registered(model):
+            site.unregister(model)
+
+
 def device_of(user: Any) -> TOTPDevice | None:
     """Return the app that a user has set up."""
     return TOTPDevice.objects.filter(user=user, confirmed=True).first()

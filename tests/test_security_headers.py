@@ -42,9 +42,16 @@ def test_the_other_headers_are_there(client: Client, db: None) -> None:
     assert "Strict-Transport-Security" not in answer
 
 
-@pytest.mark.parametrize("path", ["/admin/routing/account/%00/change/", "/admin/calls/call/%00/sip.txt"])
+@pytest.mark.parametrize(
+    "path", ["/admin/routing/account/%00/change/", "/admin/calls/call/%00/sip.txt", "/recordings/%00.wav"]
+)
 def test_nothing_is_looked_up_for_a_nul(admin_client: Client, path: str) -> None:
     assert admin_client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["region", "tag", "ended_by", "direction__exact", "q", "group__id__exact"])
+def test_nuls_in_a_query_are_left_out(admin_client: Client, name: str) -> None:
+    assert admin_client.get(reverse("admin:calls_call_changelist"), {name: "\0x"}, follow=True).status_code == 200
 
 
 def test_https_is_remembered_by_browsers_that_use_it(client: Client, db: None, settings: Settings) -> None:
