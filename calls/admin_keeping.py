@@ -114,6 +114,7 @@ class HoldAdmin(ModelAdmin[Hold]):
 
     form = HoldForm
     list_display = ("call_sid", "reason", "who", "since")
+    list_display_links = ("since",)  # the call leads to the call
     search_fields = ("call__sid", "reason", "who")
 
     def has_change_permission(self, request: HttpRequest, obj: Hold | None = None) -> bool:

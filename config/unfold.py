@@ -80,7 +80,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "STYLES": [_static("routing/admin.css")],
-    "SCRIPTS": [_static("calls/unheard.js"), _static("routing/sorting.js")],
+    "SCRIPTS": [_static("calls/unheard.js"), _static("routing/sorting.js"), _static("routing/names.js")],
     "DASHBOARD_CALLBACK": "calls.admin_dashboard.callback",
     "LOGIN": {"form": "routing.login.LoginForm"},
     "ACCOUNT": {
