@@ -55,11 +55,16 @@ def note(request: HttpRequest, user_pk: Any) -> None:
         defaults={
             "user_id": user_pk,
             "ip": client_ip(request),
-            "user_agent": request.headers.get("User-Agent", "").replace("\0", "")[:255],
+            "user_agent": _visible(request.headers.get("User-Agent", ""))[:255],
             "seen": timezone.now(),
         },
     )
     request.session[_SEEN] = (time.time(), key)
+
+
+def _visible(text: str) -> str:
+    """Return the text without characters that cannot be seen, or that turn the text around them."""
+    return "".join(char for char in text if char.isprintable())
 
 
 def end(rows: QuerySet[UserSession]) -> int:

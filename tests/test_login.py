@@ -185,6 +185,10 @@ class TestSessions:
         page = client.get(reverse("sessions")).content.decode()
         assert "Firefox on Linux" in page and "203.0.113.9" in page and "this one" in page
 
+    def test_a_program_is_told_without_what_cannot_be_seen(self, client: Client, ana: User) -> None:
+        log_in(client, HTTP_USER_AGENT="curl\0\u202e\x1b[2J/8")
+        assert UserSession.objects.get().user_agent == "curl[2J/8"
+
     def test_it_is_noted_once_a_minute_at_most(
         self, client: Client, ana: User, django_assert_max_num_queries: Any
     ) -> None:
