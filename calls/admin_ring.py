@@ -124,7 +124,7 @@ class Checkable:
     @action(description="Is it there?", icon="network_ping", url_path="check", permissions=["ring"])
     def check_now(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the page that sends OPTIONS."""
-        return redirect("check", kind=self.opts.model_name, pk=int(object_id))
+        return redirect("check", kind=self.opts.model_name, pk=_get(self.opts.model, object_id).pk)
 
 
 class RingableEndpointAdmin(Checkable, MayRing, EndpointAdmin):

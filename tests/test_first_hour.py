@@ -155,7 +155,7 @@ class TestTheCheck:
         page = desk.get(reverse("admin:routing_trunk_change", args=[trunk.pk])).content.decode()
         assert reverse("admin:routing_trunk_check_now", args=[trunk.pk]) in page
         desk.post(reverse("check", args=["trunk", trunk.pk]), headers=JSON)
-        assert EndpointCheck.objects.get().trunk == trunk
+        assert EndpointCheck.objects.get().trunk_id == trunk.pk
 
     def test_the_button_of_an_endpoint_leads_to_the_page(self, desk: Client) -> None:
         endpoint = rows.endpoint(rows.account())
@@ -171,6 +171,8 @@ class TestTheCheck:
     def test_what_there_is_not_is_not_found(self, desk: Client) -> None:
         for kind, pk in (("endpoint", 999), ("trunk", 999), ("account", 1)):
             assert desk.get(reverse("check", args=[kind, pk])).status_code == 404
+        for pk in ("999", "no-number"):
+            assert desk.get(reverse("admin:routing_endpoint_check_now", args=[pk])).status_code == 404
 
     def test_whoever_may_not_ring_may_not_check(self, client: Client) -> None:
         user = User.objects.create(username="viewer", is_staff=True)
