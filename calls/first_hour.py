@@ -63,7 +63,9 @@ User = AbstractBaseUser | AnonymousUser | PermissionsMixin
 
 
 def checklist(user: User) -> Checklist | None:
-    """Return the steps, None when nothing is left to do; a fixed number of queries."""
+    """Return the steps, None when nothing is left to do or somebody has talked; a fixed number of queries."""
+    if Call.objects.filter(answer_time__isnull=False)[:1].exists():
+        return None
     domain = SipDomain.objects.order_by("-is_default", "pk").first()
     route = Route.objects.filter(enabled=True).filter(Q(group__isnull=False) | Q(endpoint__isnull=False))
     steps = (
@@ -75,8 +77,7 @@ def checklist(user: User) -> Checklist | None:
         _route(user, route.order_by("pk").select_related("domain").first()),
         _call(user, route.exclude(group=None).order_by("pk").first()),
     )
-    found = Checklist(steps)
-    return found if found.next else None
+    return Checklist(steps)
 
 
 def _engine() -> Step:
@@ -161,8 +162,6 @@ def _route(user: User, route: Route | None) -> Step:
 
 def _call(user: User, route: Route | None) -> Step:
     name = "A first call"
-    if Call.objects.filter(answer_time__isnull=False)[:1].exists():
-        return Step(name, "Somebody has talked.", True)
     if route is None:
         return Step(name, "Once a number leads to a ring group, ring it from here.", False)
     text = f"Dial {route.pattern} from a phone, or let Cordboard ring yours and connect it with {route.group}."
