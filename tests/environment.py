@@ -18,7 +18,10 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import TransactionTestCase
 
 from tests.names import know_no_others
 from tests.postgresql import Cluster
@@ -91,6 +94,27 @@ def _connections_outlive_requests() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _tables_are_put_back() -> Iterator[None]:
+    """Put back what migrations made after every test that empties the tables, for whichever test comes next."""
+    patch = pytest.MonkeyPatch()
+    contents: list[str] = []
+
+    def keep(case: type[TransactionTestCase]) -> None:
+        if not contents:
+            contents.append(connection.creation.serialize_db_to_string())
+
+    def put_back(case: TransactionTestCase) -> None:
+        # Without the signal, or else there would be two of what is made after migrations.
+        call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+        connection.creation.deserialize_db_from_string(contents[0])
+
+    patch.setattr(TransactionTestCase, "_fixture_setup", classmethod(keep))
+    patch.setattr(TransactionTestCase, "_fixture_teardown", put_back)
+    yield
+    patch.undo()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Leave pytest-django's database to go with its cluster: threads of a live server may still be connected to it.
 
@@ -107,9 +131,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _touches_database(item):
             item.add_marker("database")
-        if _is_transactional(item):
-            # Such a test empties all tables; what migrations put in must be there for the next one.
-            item.fixturenames.append("django_db_serialized_rollback")  # type: ignore[attr-defined]
     here = [item for item in items if _runs_here(item)]
     others = [item for item in items if not _runs_here(item)]
     items[:] = sorted(here, key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
@@ -119,14 +140,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _runs_here(item: pytest.Item) -> bool:
     only = {name for mark in item.iter_markers("database") for name in mark.args}
     return DATABASE in only if only else DATABASE == "sqlite" or item.get_closest_marker("database") is not None
-
-
-def _is_transactional(item: pytest.Item) -> bool:
-    marker = item.get_closest_marker("django_db")
-    fixtures: list[str] = getattr(item, "fixturenames", [])
-    wanted = marker is not None and marker.kwargs.get("transaction", False)
-    wanted = wanted or not {"transactional_db", "live_server"}.isdisjoint(fixtures)
-    return wanted and "django_db_serialized_rollback" not in fixtures
 
 
 def _touches_database(item: pytest.Item) -> bool:

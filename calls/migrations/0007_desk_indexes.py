@@ -4,27 +4,36 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0006_operators_notes_tags_and_views'),
-        ('routing', '0007_secondary_auth_token'),
+        ("calls", "0006_operators_notes_tags_and_views"),
+        ("routing", "0007_secondary_auth_token"),
     ]
 
     operations = [
         migrations.RemoveIndex(
-            model_name='call',
-            name='call_parent',
+            model_name="call",
+            name="call_parent",
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['parent', '-start_time', '-sid', 'direction', 'status', 'group'], name='call_parent'),
+            model_name="call",
+            index=models.Index(
+                fields=["parent", "-start_time", "-sid", "direction", "status", "group"], name="call_parent"
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('answer_time__isnull', False), ('parent__isnull', False)), fields=['parent', 'answer_time'], name='call_member_answered'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("answer_time__isnull", False), ("parent__isnull", False)),
+                fields=["parent", "answer_time"],
+                name="call_member_answered",
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('status', 'failed')), fields=['endpoint', '-start_time'], name='call_endpoint_failed'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("status", "failed")),
+                fields=["endpoint", "-start_time"],
+                name="call_endpoint_failed",
+            ),
         ),
     ]

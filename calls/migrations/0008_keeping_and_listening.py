@@ -7,65 +7,92 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0007_desk_indexes'),
+        ("calls", "0007_desk_indexes"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Hold',
+            name="Hold",
             fields=[
-                ('call', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='hold', serialize=False, to='calls.call')),
-                ('who', models.CharField(max_length=255)),
-                ('reason', models.CharField(blank=True, max_length=255)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "call",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="hold",
+                        serialize=False,
+                        to="calls.call",
+                    ),
+                ),
+                ("who", models.CharField(max_length=255)),
+                ("reason", models.CharField(blank=True, max_length=255)),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.AlterModelOptions(
-            name='recording',
-            options={'ordering': ['-start_time'], 'permissions': [('listen_recording', 'Can listen to and download recordings')]},
-        ),
-        migrations.CreateModel(
-            name='RetentionRun',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('account_sid', models.CharField(max_length=34, verbose_name='account')),
-                ('kind', models.CharField(max_length=16)),
-                ('started', models.DateTimeField()),
-                ('ended', models.DateTimeField()),
-                ('before', models.DateTimeField(help_text='Older than this was deleted.')),
-                ('rows', models.PositiveIntegerField(default=0)),
-                ('bytes', models.PositiveBigIntegerField(default=0)),
-                ('errors', models.PositiveIntegerField(default=0)),
-                ('error', models.CharField(blank=True, max_length=1000, verbose_name='first error')),
-            ],
+            name="recording",
             options={
-                'ordering': ['-started', '-pk'],
-                'indexes': [models.Index(fields=['-started', '-id'], name='retention_newest')],
+                "ordering": ["-start_time"],
+                "permissions": [("listen_recording", "Can listen to and download recordings")],
             },
         ),
         migrations.CreateModel(
-            name='RecordingAccess',
+            name="RetentionRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('recording_sid', models.CharField(max_length=34, verbose_name='recording')),
-                ('call_sid', models.CharField(blank=True, max_length=34, verbose_name='call')),
-                ('account_sid', models.CharField(blank=True, max_length=34, verbose_name='account')),
-                ('who', models.CharField(help_text='The user, API key or account, as it was called then.', max_length=255)),
-                ('how', models.CharField(choices=[('played', 'played'), ('downloaded', 'downloaded')], max_length=16)),
-                ('extension', models.CharField(max_length=8, verbose_name='format')),
-                ('ip', models.CharField(blank=True, max_length=64, verbose_name='address')),
-                ('user_agent', models.CharField(blank=True, max_length=255, verbose_name='program')),
-                ('time', models.DateTimeField(default=django.utils.timezone.now)),
-                ('last', models.DateTimeField(default=django.utils.timezone.now, verbose_name='last part fetched')),
-                ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("account_sid", models.CharField(max_length=34, verbose_name="account")),
+                ("kind", models.CharField(max_length=16)),
+                ("started", models.DateTimeField()),
+                ("ended", models.DateTimeField()),
+                ("before", models.DateTimeField(help_text="Older than this was deleted.")),
+                ("rows", models.PositiveIntegerField(default=0)),
+                ("bytes", models.PositiveBigIntegerField(default=0)),
+                ("errors", models.PositiveIntegerField(default=0)),
+                ("error", models.CharField(blank=True, max_length=1000, verbose_name="first error")),
             ],
             options={
-                'verbose_name_plural': 'recording accesses',
-                'ordering': ['-time', '-pk'],
-                'indexes': [models.Index(fields=['-time', '-id'], name='access_newest'), models.Index(fields=['recording_sid', '-time'], name='access_recording')],
+                "ordering": ["-started", "-pk"],
+                "indexes": [models.Index(fields=["-started", "-id"], name="retention_newest")],
+            },
+        ),
+        migrations.CreateModel(
+            name="RecordingAccess",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("recording_sid", models.CharField(max_length=34, verbose_name="recording")),
+                ("call_sid", models.CharField(blank=True, max_length=34, verbose_name="call")),
+                ("account_sid", models.CharField(blank=True, max_length=34, verbose_name="account")),
+                (
+                    "who",
+                    models.CharField(help_text="The user, API key or account, as it was called then.", max_length=255),
+                ),
+                ("how", models.CharField(choices=[("played", "played"), ("downloaded", "downloaded")], max_length=16)),
+                ("extension", models.CharField(max_length=8, verbose_name="format")),
+                ("ip", models.CharField(blank=True, max_length=64, verbose_name="address")),
+                ("user_agent", models.CharField(blank=True, max_length=255, verbose_name="program")),
+                ("time", models.DateTimeField(default=django.utils.timezone.now)),
+                ("last", models.DateTimeField(default=django.utils.timezone.now, verbose_name="last part fetched")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "recording accesses",
+                "ordering": ["-time", "-pk"],
+                "indexes": [
+                    models.Index(fields=["-time", "-id"], name="access_newest"),
+                    models.Index(fields=["recording_sid", "-time"], name="access_recording"),
+                ],
             },
         ),
     ]

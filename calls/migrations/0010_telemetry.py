@@ -6,106 +6,215 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0009_rooms'),
-        ('routing', '0008_opening_hours_voicemail_blocked_callers'),
+        ("calls", "0009_rooms"),
+        ("routing", "0008_opening_hours_voicemail_blocked_callers"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Engine',
+            name="Engine",
             fields=[
-                ('name', models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ('version', models.CharField(max_length=32)),
-                ('library', models.CharField(blank=True, max_length=64, verbose_name='SIP library')),
-                ('host', models.CharField(max_length=255)),
-                ('pid', models.PositiveIntegerField(verbose_name='process')),
-                ('address', models.CharField(blank=True, help_text='What it is bound to.', max_length=128, verbose_name='SIP address')),
-                ('regions', models.JSONField(default=list, help_text='Codes of the regions that it places calls from.')),
-                ('started', models.DateTimeField()),
-                ('seen', models.DateTimeField()),
-                ('state', models.CharField(choices=[('starting', 'starting'), ('running', 'running'), ('draining', 'draining'), ('stopped', 'stopped')], max_length=16)),
-                ('max_legs', models.PositiveIntegerField()),
-                ('legs', models.PositiveIntegerField(default=0, help_text='In its tables now.')),
-                ('calls', models.PositiveIntegerField(default=0, help_text='In progress now, each with all its legs.')),
-                ('peak_legs', models.PositiveIntegerField(default=0, help_text='Since it started.')),
-                ('peak_calls', models.PositiveIntegerField(default=0, help_text='Since it started.')),
-                ('refused', models.PositiveIntegerField(default=0, help_text='Calls refused since it started because it was full.')),
+                ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("version", models.CharField(max_length=32)),
+                ("library", models.CharField(blank=True, max_length=64, verbose_name="SIP library")),
+                ("host", models.CharField(max_length=255)),
+                ("pid", models.PositiveIntegerField(verbose_name="process")),
+                (
+                    "address",
+                    models.CharField(
+                        blank=True, help_text="What it is bound to.", max_length=128, verbose_name="SIP address"
+                    ),
+                ),
+                (
+                    "regions",
+                    models.JSONField(default=list, help_text="Codes of the regions that it places calls from."),
+                ),
+                ("started", models.DateTimeField()),
+                ("seen", models.DateTimeField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("starting", "starting"),
+                            ("running", "running"),
+                            ("draining", "draining"),
+                            ("stopped", "stopped"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("max_legs", models.PositiveIntegerField()),
+                ("legs", models.PositiveIntegerField(default=0, help_text="In its tables now.")),
+                ("calls", models.PositiveIntegerField(default=0, help_text="In progress now, each with all its legs.")),
+                ("peak_legs", models.PositiveIntegerField(default=0, help_text="Since it started.")),
+                ("peak_calls", models.PositiveIntegerField(default=0, help_text="Since it started.")),
+                (
+                    "refused",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Calls refused since it started because it was full."
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='LegQuality',
+            name="LegQuality",
             fields=[
-                ('call', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='quality', serialize=False, to='calls.call')),
-                ('updated', models.DateTimeField()),
-                ('final', models.BooleanField(default=False, help_text='The leg has ended; else it is a sample of a live leg.')),
-                ('codec', models.CharField(blank=True, max_length=32)),
-                ('packets_in', models.PositiveIntegerField(blank=True, null=True)),
-                ('packets_out', models.PositiveIntegerField(blank=True, null=True)),
-                ('lost_in', models.PositiveIntegerField(blank=True, help_text='Packets that did not come in.', null=True)),
-                ('discarded_in', models.PositiveIntegerField(blank=True, help_text='Packets that came too late to be used.', null=True)),
-                ('lost_out', models.PositiveIntegerField(blank=True, help_text='Packets that the far end missed.', null=True)),
-                ('jitter_in_ms', models.FloatField(blank=True, help_text="Mean of RFC 3550's interarrival jitter.", null=True)),
-                ('jitter_in_max_ms', models.FloatField(blank=True, null=True)),
-                ('jitter_out_ms', models.FloatField(blank=True, help_text="As the far end's RTCP tells.", null=True)),
-                ('round_trip_ms', models.FloatField(blank=True, help_text='Mean, from RTCP.', null=True)),
-                ('mos_in', models.FloatField(blank=True, help_text='What we heard: 1 bad to 4.5 excellent.', null=True, verbose_name='MOS in')),
-                ('mos_out', models.FloatField(blank=True, help_text='What the far end heard.', null=True, verbose_name='MOS out')),
+                (
+                    "call",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="quality",
+                        serialize=False,
+                        to="calls.call",
+                    ),
+                ),
+                ("updated", models.DateTimeField()),
+                (
+                    "final",
+                    models.BooleanField(
+                        default=False, help_text="The leg has ended; else it is a sample of a live leg."
+                    ),
+                ),
+                ("codec", models.CharField(blank=True, max_length=32)),
+                ("packets_in", models.PositiveIntegerField(blank=True, null=True)),
+                ("packets_out", models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "lost_in",
+                    models.PositiveIntegerField(blank=True, help_text="Packets that did not come in.", null=True),
+                ),
+                (
+                    "discarded_in",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="Packets that came too late to be used.", null=True
+                    ),
+                ),
+                (
+                    "lost_out",
+                    models.PositiveIntegerField(blank=True, help_text="Packets that the far end missed.", null=True),
+                ),
+                (
+                    "jitter_in_ms",
+                    models.FloatField(blank=True, help_text="Mean of RFC 3550's interarrival jitter.", null=True),
+                ),
+                ("jitter_in_max_ms", models.FloatField(blank=True, null=True)),
+                ("jitter_out_ms", models.FloatField(blank=True, help_text="As the far end's RTCP tells.", null=True)),
+                ("round_trip_ms", models.FloatField(blank=True, help_text="Mean, from RTCP.", null=True)),
+                (
+                    "mos_in",
+                    models.FloatField(
+                        blank=True, help_text="What we heard: 1 bad to 4.5 excellent.", null=True, verbose_name="MOS in"
+                    ),
+                ),
+                (
+                    "mos_out",
+                    models.FloatField(
+                        blank=True, help_text="What the far end heard.", null=True, verbose_name="MOS out"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'leg qualities',
+                "verbose_name_plural": "leg qualities",
             },
         ),
         migrations.CreateModel(
-            name='SipMessage',
+            name="SipMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sip_call_id', models.CharField(max_length=255, verbose_name='SIP Call-ID')),
-                ('time', models.DateTimeField(help_text='To the microsecond.')),
-                ('sent', models.BooleanField(help_text='By the engine; else received.')),
-                ('engine', models.CharField(max_length=255)),
-                ('transport', models.CharField(help_text='udp, tcp or tls.', max_length=8)),
-                ('local', models.CharField(max_length=64, verbose_name='our address')),
-                ('peer', models.CharField(max_length=64, verbose_name="far end's address")),
-                ('start_line', models.CharField(help_text='INVITE sip:… SIP/2.0, or SIP/2.0 486 Busy Here.', max_length=512)),
-                ('method', models.CharField(help_text='Of the request; of a response, that of its CSeq.', max_length=32)),
-                ('code', models.PositiveSmallIntegerField(default=0, help_text='Of a response; 0 for a request.', verbose_name='SIP code')),
-                ('cseq', models.BigIntegerField(default=0, verbose_name='CSeq')),
-                ('size', models.PositiveIntegerField(help_text='Bytes on the wire; the text may be cut.')),
-                ('text', models.TextField(help_text='Start line, headers and body, with secrets masked.')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sip_call_id", models.CharField(max_length=255, verbose_name="SIP Call-ID")),
+                ("time", models.DateTimeField(help_text="To the microsecond.")),
+                ("sent", models.BooleanField(help_text="By the engine; else received.")),
+                ("engine", models.CharField(max_length=255)),
+                ("transport", models.CharField(help_text="udp, tcp or tls.", max_length=8)),
+                ("local", models.CharField(max_length=64, verbose_name="our address")),
+                ("peer", models.CharField(max_length=64, verbose_name="far end's address")),
+                (
+                    "start_line",
+                    models.CharField(help_text="INVITE sip:… SIP/2.0, or SIP/2.0 486 Busy Here.", max_length=512),
+                ),
+                (
+                    "method",
+                    models.CharField(help_text="Of the request; of a response, that of its CSeq.", max_length=32),
+                ),
+                (
+                    "code",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Of a response; 0 for a request.", verbose_name="SIP code"
+                    ),
+                ),
+                ("cseq", models.BigIntegerField(default=0, verbose_name="CSeq")),
+                ("size", models.PositiveIntegerField(help_text="Bytes on the wire; the text may be cut.")),
+                ("text", models.TextField(help_text="Start line, headers and body, with secrets masked.")),
             ],
             options={
-                'verbose_name': 'SIP message',
-                'ordering': ['time', 'id'],
-                'constraints': [models.UniqueConstraint(fields=('sip_call_id', 'time', 'sent', 'engine'), name='sip_message_once')],
+                "verbose_name": "SIP message",
+                "ordering": ["time", "id"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("sip_call_id", "time", "sent", "engine"), name="sip_message_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='EndpointCheck',
+            name="EndpointCheck",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uri', models.CharField(help_text='With transport and region.', max_length=2048, verbose_name='SIP URI')),
-                ('region', models.CharField(blank=True, help_text='Blank: the default one.', max_length=32)),
-                ('requested_by', models.CharField(blank=True, max_length=255)),
-                ('created', models.DateTimeField(default=django.utils.timezone.now)),
-                ('claimed_by', models.CharField(blank=True, help_text='The engine that has taken it.', max_length=255)),
-                ('claimed_at', models.DateTimeField(blank=True, null=True)),
-                ('done_at', models.DateTimeField(blank=True, null=True)),
-                ('code', models.PositiveSmallIntegerField(default=0, help_text='0: there was no answer.', verbose_name='SIP code')),
-                ('reason', models.CharField(blank=True, help_text='The reason phrase of the answer.', max_length=255)),
-                ('server', models.CharField(blank=True, help_text='What the far end says it is.', max_length=255)),
-                ('milliseconds', models.FloatField(blank=True, help_text='From request to answer.', null=True)),
-                ('error', models.CharField(blank=True, help_text='Why there was no answer.', max_length=1000)),
-                ('endpoint', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='checks', to='routing.endpoint')),
-                ('trunk', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='checks', to='routing.trunk')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "uri",
+                    models.CharField(help_text="With transport and region.", max_length=2048, verbose_name="SIP URI"),
+                ),
+                ("region", models.CharField(blank=True, help_text="Blank: the default one.", max_length=32)),
+                ("requested_by", models.CharField(blank=True, max_length=255)),
+                ("created", models.DateTimeField(default=django.utils.timezone.now)),
+                ("claimed_by", models.CharField(blank=True, help_text="The engine that has taken it.", max_length=255)),
+                ("claimed_at", models.DateTimeField(blank=True, null=True)),
+                ("done_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "code",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="0: there was no answer.", verbose_name="SIP code"
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, help_text="The reason phrase of the answer.", max_length=255)),
+                ("server", models.CharField(blank=True, help_text="What the far end says it is.", max_length=255)),
+                ("milliseconds", models.FloatField(blank=True, help_text="From request to answer.", null=True)),
+                ("error", models.CharField(blank=True, help_text="Why there was no answer.", max_length=1000)),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="checks",
+                        to="routing.endpoint",
+                    ),
+                ),
+                (
+                    "trunk",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="checks",
+                        to="routing.trunk",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
-                'indexes': [models.Index(condition=models.Q(('claimed_by', ''), ('done_at', None)), fields=['created'], name='endpoint_check_open')],
+                "ordering": ["-pk"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("claimed_by", ""), ("done_at", None)),
+                        fields=["created"],
+                        name="endpoint_check_open",
+                    )
+                ],
             },
         ),
     ]

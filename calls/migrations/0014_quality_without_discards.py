@@ -4,14 +4,13 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0013_conferences_newest_first'),
+        ("calls", "0013_conferences_newest_first"),
     ]
 
     operations = [
         migrations.RemoveField(
-            model_name='legquality',
-            name='discarded_in',
+            model_name="legquality",
+            name="discarded_in",
         ),
     ]

@@ -23,7 +23,7 @@ from routing.models import Change, Trunk
 from tests.admin_pages import pages
 from tests.office import Office, furnish
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 DARK_PICTURES = ("dashboard-dark",)

@@ -18,7 +18,7 @@ from calls.entries import CallRecord, Entry
 from calls.models import Call, CallNote, CallTag, Command, Notification, Recording, SipMessage, WebhookDelivery
 from tests import samples
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 HOSTILE = '<img src=x onerror=alert(1)><script>alert(2)</script>"\u202e'
 
 

@@ -13,7 +13,7 @@ from routing.models import RingGroup, Route
 from tests import rows
 from tests.waiting import SECONDS
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 MEMBERS = "#members-data"
 
 

@@ -11,7 +11,7 @@ from routing.models import RingGroup
 from tests import rows
 from tests.browser.test_admin_drag import MEMBERS, add_member, drag, open_group
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def test_summary_and_twiml_follow_the_form_before_it_is_saved(page: Page, live_server: Any) -> None:

@@ -16,7 +16,7 @@ from calls.models import Command
 from routing.models import RingGroup
 from tests import samples
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, serialized_rollback=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 def call(**values: Any) -> CallRecord:
