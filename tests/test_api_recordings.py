@@ -279,7 +279,7 @@ class TestWho:
 
     def test_an_operator_needs_no_token(self, mono: Recording) -> None:
         client, user = Client(), User.objects.create_user("operator", is_staff=True)
-        user.user_permissions.add(Permission.objects.get(codename="view_recording"))
+        user.user_permissions.add(Permission.objects.get(codename="listen_recording"))
         client.force_login(user)
         assert whole(client.get(path_of(mono))).status_code == 200
         assert client.get(path_of(mono), headers=basic(mono.account_id, "wrong")).status_code == 401

@@ -32,7 +32,7 @@ def recording(settings: Any, tmp_path: Path) -> Recording:
 @pytest.fixture
 def listener(client: Client) -> Client:
     user = User.objects.create_user("operator", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_recording"))
+    user.user_permissions.add(Permission.objects.get(codename="listen_recording"))
     client.force_login(user)
     return client
 

@@ -425,7 +425,7 @@ class TestCalledIn:
         assert word in response.json()["message"]
         assert not Call.objects.exists() and not Conference.objects.exists()
 
-    @pytest.mark.parametrize("name", ["x" * 129, "%00", "a%0Ab", "%20"])
+    @pytest.mark.parametrize("name", ["x" * 129, "a%0Ab", "%20"])
     def test_a_name_that_cannot_be_one_is_refused(self, wire: Wire, name: str) -> None:
         response = wire.post(f"Conferences/{name}/Participants.json", From="100", To=self.TO)
         assert error_of(response) == (400, 20001)
