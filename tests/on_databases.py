@@ -75,7 +75,7 @@ class Run:
 
 def chosen() -> list[str]:
     """Return the databases to test on; end with one line when the setting is wrong."""
-    setting = os.environ.get("CORDBOARD_TEST_DATABASES", "sqlite,postgresql")
+    setting = os.environ.get("CORDBOARD_TEST_DATABASES", "sqlite")
     names = [name.strip() for name in setting.split(",") if name.strip()]
     if not names or not set(names) <= set(NAMES):
         sys.exit(f"cordboard: CORDBOARD_TEST_DATABASES={setting} is not a list of {', '.join(NAMES)}")

@@ -117,7 +117,7 @@ class TestTheCommand:
         monkeypatch.setenv("CORDBOARD_TEST_DATABASES", " postgresql ")
         assert on_databases.chosen() == ["postgresql"]
         monkeypatch.delenv("CORDBOARD_TEST_DATABASES")
-        assert on_databases.chosen() == ["sqlite", "postgresql"]
+        assert on_databases.chosen() == ["sqlite"]
 
     def test_a_wrong_name_is_one_line(self) -> None:
         done = run_tests(CORDBOARD_TEST_DATABASES="mysql")
