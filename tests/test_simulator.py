@@ -147,7 +147,6 @@ class TestCare:
             {"digits": "abc"},
             {"when": "tomorrow"},
             {"domain": "SDnone"},
-            {"to": "a\0b"},
         ],
     )
     def test_what_makes_no_sense_is_refused_at_its_field(

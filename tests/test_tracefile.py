@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipengine import tracefile
 from sipengine.tracefile import Damaged, Record, TraceReader, path_of, record, trim
 
 NOW = round(time.time() * 1e6)
 LATER = NOW / 1e6 + 10
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock at NOW: a file that is older than two minutes is closed, and tests may run long after this."""
+    monkeypatch.setattr(tracefile, "time", SimpleNamespace(time=lambda: NOW / 1e6))
 
 
 def line(
