@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from calls import checks
+from calls.admin_ring import PERMISSION
 from calls.checks import CheckResult
 from routing.models import Endpoint, Trunk
 from routing.sipuri import SipUriError
 
-PERMISSION = "calls.add_callrequest"
 KINDS: dict[str, type[Endpoint] | type[Trunk]] = {"endpoint": Endpoint, "trunk": Trunk}
 
 
